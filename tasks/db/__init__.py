@@ -1,0 +1,1 @@
+"""The PostgreSQL side: connection pool, named SQL blocks, numbered migrations."""

@@ -1,0 +1,176 @@
+-- The inbox's SQL. A state changes only here, under a guard on the old state.
+
+-- name: accept --
+-- Many deliveries in one statement; a delivery that is known already is left out of the answer.
+INSERT INTO inbox (
+    id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
+    schema_version, environment, body, correlation_id
+)
+SELECT id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
+       schema_version, environment, body::jsonb, correlation_id
+FROM unnest(
+    %(ids)s::uuid[], %(sources)s::text[], %(delivery_ids)s::text[], %(body_digests)s::bytea[], %(families)s::text[],
+    %(event_types)s::text[], %(actions)s::text[], %(resources)s::text[], %(resource_ids)s::text[],
+    %(schema_versions)s::text[], %(environments)s::text[], %(bodies)s::text[], %(correlation_ids)s::text[]
+) AS rows (
+    id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
+    schema_version, environment, body, correlation_id
+)
+ON CONFLICT (source, delivery_id) WHERE delivery_id IS NOT NULL DO NOTHING
+RETURNING id
+
+-- name: known_deliveries --
+SELECT id, source, delivery_id, body_digest, correlation_id,
+       received_at < now() - %(window_s)s * interval '1 second' AS expired
+FROM inbox
+WHERE (source, delivery_id) IN (SELECT * FROM unnest(%(sources)s::text[], %(delivery_ids)s::text[]))
+
+-- name: release_delivery_ids --
+UPDATE inbox SET delivery_id = NULL WHERE id = ANY(%(ids)s::uuid[])
+
+-- name: claim_due --
+-- received | retrying -> processing, oldest first; rows that another worker is claiming are passed over.
+WITH due AS (
+    SELECT id FROM inbox
+    WHERE state IN ('received', 'retrying') AND next_attempt_at <= now()
+    ORDER BY next_attempt_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE inbox
+SET state = 'processing', attempt = attempt + 1, version = version + 1,
+    lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+FROM due
+WHERE inbox.id = due.id
+RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
+          attempt, version, body
+
+-- name: claim_expired --
+-- processing -> processing: one row whose worker is gone, alone, so that a poison row takes no neighbour with it.
+WITH expired AS (
+    SELECT id FROM inbox
+    WHERE state = 'processing' AND lease_until < now() AND attempt < %(max_attempts)s
+    ORDER BY lease_until
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE inbox
+SET attempt = attempt + 1, version = version + 1,
+    lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+FROM expired
+WHERE inbox.id = expired.id
+RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
+          attempt, version, body
+
+-- name: renew --
+UPDATE inbox SET lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+WHERE id = ANY(%(ids)s::uuid[]) AND state = 'processing' AND lease_token = %(token)s
+
+-- name: complete --
+-- processing -> handled, only under the lease that the worker was given.
+UPDATE inbox
+SET state = 'handled', version = version + 1, lease_token = NULL, lease_until = NULL,
+    error_code = NULL, error = NULL, finished_at = clock_timestamp()
+WHERE id = ANY(%(ids)s::uuid[]) AND state = 'processing' AND lease_token = %(token)s
+RETURNING id, version
+
+-- name: retry --
+-- processing -> retrying, under the lease.
+UPDATE inbox
+SET state = 'retrying', version = version + 1, lease_token = NULL, lease_until = NULL,
+    error_code = %(error_code)s, error = %(error)s,
+    next_attempt_at = clock_timestamp() + %(delay_s)s * interval '1 second'
+WHERE id = %(id)s AND state = 'processing' AND lease_token = %(token)s
+RETURNING id, version, next_attempt_at
+
+-- name: bury --
+-- processing -> dead, under the lease.
+UPDATE inbox
+SET state = 'dead', version = version + 1, lease_token = NULL, lease_until = NULL,
+    error_code = %(error_code)s, error = %(error)s, finished_at = clock_timestamp()
+WHERE id = %(id)s AND state = 'processing' AND lease_token = %(token)s
+RETURNING id, version
+
+-- name: bury_expired --
+-- processing -> dead: every attempt ended with its worker gone.
+WITH expired AS (
+    SELECT id FROM inbox
+    WHERE state = 'processing' AND lease_until < now() AND attempt >= %(max_attempts)s
+    ORDER BY lease_until
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE inbox
+SET state = 'dead', version = version + 1, lease_token = NULL, lease_until = NULL,
+    error_code = %(error_code)s, error = %(error)s, finished_at = clock_timestamp()
+FROM expired
+WHERE inbox.id = expired.id
+RETURNING inbox.id, version, attempt, event_type, correlation_id
+
+-- name: replay --
+-- handled | dead -> received.
+UPDATE inbox
+SET state = 'received', version = version + 1, attempt = 0, error_code = NULL, error = NULL,
+    finished_at = NULL, next_attempt_at = clock_timestamp()
+FROM (SELECT id, state FROM inbox WHERE id = %(id)s FOR UPDATE) AS old
+WHERE inbox.id = old.id AND old.state IN ('handled', 'dead')
+RETURNING inbox.id, version, old.state AS old_state, event_type, correlation_id
+
+-- name: waiting --
+-- What the sweeper looks for: due rows that should have been claimed by now, and leases that ran out.
+SELECT
+    EXISTS (
+        SELECT 1 FROM inbox
+        WHERE state IN ('received', 'retrying')
+          AND next_attempt_at <= now() - (CASE state WHEN 'received' THEN %(grace_s)s ELSE 0 END) * interval '1 second'
+    ) AS due,
+    EXISTS (SELECT 1 FROM inbox WHERE state = 'processing' AND lease_until < now()) AS expired
+
+-- name: get --
+SELECT id, source, delivery_id, family, event_type, action, resource, resource_id, schema_version, environment,
+       body, correlation_id, state, version, attempt, next_attempt_at, lease_until, error_code, error,
+       received_at, finished_at
+FROM inbox WHERE id = %(id)s
+
+-- name: list --
+SELECT id, source, family, event_type, action, resource, resource_id, environment, correlation_id, state, attempt,
+       error_code, error, received_at, finished_at
+FROM inbox
+WHERE (%(source)s IS NULL OR source = %(source)s)
+  AND (%(event_type)s IS NULL OR event_type = %(event_type)s)
+  AND (%(state)s IS NULL OR state = %(state)s)
+  AND (%(since)s::timestamptz IS NULL OR (received_at >= %(since)s AND id >= %(since_id)s))
+  AND (%(until)s::timestamptz IS NULL OR (received_at < %(until)s AND id < %(until_id)s))
+  AND (%(before_id)s::uuid IS NULL OR id < %(before_id)s)
+ORDER BY id DESC
+LIMIT %(limit)s
+
+-- name: unfinished --
+SELECT state, count(*) AS count, extract(epoch FROM now() - min(received_at))::float8 AS oldest_s
+FROM inbox
+WHERE state IN ('received', 'retrying') OR state = 'processing'
+GROUP BY state
+
+-- name: count_dead --
+SELECT count(*) AS count FROM inbox WHERE state = 'dead'
+
+-- name: delete_old --
+DELETE FROM inbox
+WHERE id IN (
+    SELECT id FROM inbox
+    WHERE finished_at < now() - %(keep_days)s * interval '1 day' AND state = 'handled'
+    ORDER BY finished_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+
+-- name: release_old_delivery_ids --
+-- The idempotency window is over: the same id is a new delivery from now on.
+UPDATE inbox SET delivery_id = NULL
+WHERE id IN (
+    SELECT id FROM inbox
+    WHERE delivery_id IS NOT NULL AND received_at < now() - %(window_s)s * interval '1 second'
+    ORDER BY received_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)

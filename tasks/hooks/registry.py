@@ -1,0 +1,44 @@
+"""Which code handles which hooks: capabilities and users register their handlers here.
+
+A handler runs in the transaction that marks its hook handled, so its effects in this database happen exactly
+once; effects elsewhere happen at least once and should carry ``hook.id`` as their idempotency key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks.db.pool import Transaction
+from tasks.hooks.model import Hook
+
+Handler = Callable[[Transaction, Hook], None]
+_handlers: list[tuple[str, str, Handler]] = []
+
+
+class Refused(Exception):
+    """Raised by a handler: this hook can never be handled, so it is dead at once, with this reason."""
+
+
+def handles(*, family: str = "*", resource: str = "*") -> Callable[[Handler], Handler]:
+    """Registers a handler for the hooks of a family, of a resource, or both; ``*`` means every one.
+
+    All matching handlers run, in the order of registration; the hook is handled when all have returned. Any
+    exception is a failed attempt: retried with backoff, dead after the last. ``Refused`` is dead at once.
+    """
+
+    def register(handler: Handler) -> Handler:
+        entry = (family, resource, handler)
+        if entry not in _handlers:
+            _handlers.append(entry)
+        return handler
+
+    return register
+
+
+def handlers_of(hook: Hook) -> list[Handler]:
+    """The handlers that match, in the order of registration."""
+    return [
+        handler
+        for family, resource, handler in _handlers
+        if family in ("*", hook.family) and resource in ("*", hook.resource)
+    ]

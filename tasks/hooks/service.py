@@ -1,0 +1,210 @@
+"""What callers may do with hooks: accept them durably, look at them, replay them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from tasks import correlation
+from tasks.db.pool import Database, Transaction
+from tasks.errors import BridgeError, Conflict, FieldError, IdempotencyMismatch, NotFound, ValidationFailed
+from tasks.hooks import store
+from tasks.hooks.model import STATES, Accepted, NewHook
+from tasks.ids import new_id
+from tasks.journal import store as journal
+from tasks.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
+from tasks.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Hint = Callable[[list[UUID]], bool]
+_CLOCK_SLACK = timedelta(minutes=1)
+
+
+class HookService:
+    """The hook capability behind HTTP and the command line.
+
+    ``hint`` tells workers that rows wait; it is called after the commit, may fail, and never decides anything.
+    """
+
+    def __init__(self, db: Database, settings: Settings, hint: Hint) -> None:
+        self._db = db
+        self._window_s = settings.idempotency_window_s
+        self._hint = hint
+
+    def accept(self, hook: NewHook) -> Accepted:
+        """Makes a hook durable: when this returns, its row is committed.
+
+        A delivery id that is known gives the first answer again.
+
+        Raises:
+            IdempotencyMismatch: the delivery id is known, with another body.
+            DatabaseUnavailable, DatabaseBusy: it is not known to be stored; the caller should try again.
+        """
+        [answer] = self.accept_many([hook])
+        if isinstance(answer, BridgeError):
+            raise answer
+        return answer
+
+    def accept_many(self, hooks: Sequence[NewHook]) -> list[Accepted | BridgeError]:
+        """Makes many hooks durable in one commit; each has its own answer, in order. Raises as ``accept``
+        only where nothing at all was stored."""
+        deliveries = [
+            store.Delivery(new_id(), hook, hook.correlation_id or correlation.current() or str(new_id()))
+            for hook in hooks
+        ]
+        with self._db.transaction() as tx:
+            inserted = store.insert(tx, deliveries) if deliveries else set()
+            answers = self._answers(tx, deliveries, inserted)
+        fresh = [answer.hook_id for answer in answers if isinstance(answer, Accepted) and not answer.duplicate]
+        if fresh:
+            self._hint(fresh)
+        return answers
+
+    def _answers(
+        self, tx: Transaction, deliveries: Sequence[store.Delivery], inserted: set[UUID]
+    ) -> list[Accepted | BridgeError]:
+        repeated = [d for d in deliveries if d.id not in inserted]
+        known = store.known_deliveries(tx, [d.hook for d in repeated], self._window_s) if repeated else {}
+        expired = {row["id"] for row in known.values() if row["expired"]}
+        if expired:
+            store.release_delivery_ids(tx, sorted(expired))
+            again = [d for d in repeated if known.get(_key(d), {}).get("id") in expired]
+            inserted |= store.insert(tx, again)
+            known = store.known_deliveries(tx, [d.hook for d in repeated], self._window_s)
+        return [_answer(d, d.id in inserted, known.get(_key(d))) for d in deliveries]
+
+    def get(self, hook_id: UUID) -> dict[str, Any]:
+        """One hook with its ``attempts`` and its ``journal``. Raises NotFound."""
+        with self._db.transaction() as tx:
+            row = tx.one(store.QUERIES["get"], {"id": hook_id})
+            if row is None:
+                raise NotFound(f"There is no hook {hook_id}.")
+            history = journal.of_aggregate(tx, store.AGGREGATE, str(hook_id))
+        return {**row, "attempts": _attempts(history), "journal": history}
+
+    def list(
+        self,
+        *,
+        source: str | None = None,
+        event_type: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """Hooks, newest first. ``since`` is inclusive, ``until`` exclusive. Raises ValidationFailed."""
+        if state is not None and state not in STATES:
+            allowed = ", ".join(STATES)
+            raise ValidationFailed("Unknown state.", errors=[FieldError("/state", f"must be one of {allowed}")])
+        if not 1 <= limit <= MAX_LIMIT:
+            raise ValidationFailed("Bad limit.", errors=[FieldError("/limit", f"must be between 1 and {MAX_LIMIT}")])
+        parameters = {
+            "source": source,
+            "event_type": event_type,
+            "state": state,
+            "since": since,
+            "since_id": _first_id_at(since - _CLOCK_SLACK) if since else None,
+            "until": until,
+            "until_id": _first_id_at(until + _CLOCK_SLACK) if until else None,
+            "before_id": _cursor_id(cursor),
+            "limit": limit + 1,
+        }
+        with self._db.transaction() as tx:
+            rows = tx.all(store.QUERIES["list"], parameters)
+        more = len(rows) > limit
+        return Page(rows[:limit], encode_cursor(str(rows[limit - 1]["id"])) if more else None)
+
+    def replay(self, hook_id: UUID) -> dict[str, Any]:
+        """Sends a handled or dead hook through its handlers again, attempts counted anew.
+
+        Raises:
+            NotFound: there is no such hook.
+            Conflict: it is not at an end yet.
+        """
+        with self._db.transaction() as tx:
+            row = store.replay(tx, hook_id)
+            if row is None:
+                present = tx.one(store.QUERIES["get"], {"id": hook_id})
+                if present is None:
+                    raise NotFound(f"There is no hook {hook_id}.")
+                raise Conflict(f"The hook is {present['state']}; only a handled or dead hook can be replayed.")
+        self._hint([hook_id])
+        return {"id": hook_id, "state": "received", "previous_state": row["old_state"]}
+
+    def stats(self) -> dict[str, Any]:
+        """How many hooks are in each unfinished state, how many are dead, and the age of the oldest waiting (s)."""
+        with self._db.transaction() as tx:
+            rows = tx.all(store.QUERIES["unfinished"])
+            dead = tx.one(store.QUERIES["count_dead"]) or {"count": 0}
+        counts = {"received": 0, "processing": 0, "retrying": 0, "dead": dead["count"]}
+        counts.update({row["state"]: row["count"] for row in rows})
+        oldest = max((row["oldest_s"] for row in rows if row["state"] == "received"), default=0.0)
+        return {"states": counts, "oldest_received_s": max(0.0, oldest)}
+
+
+def _key(delivery: store.Delivery) -> tuple[str, str]:
+    return delivery.hook.source, delivery.hook.delivery_id or ""
+
+
+def _answer(delivery: store.Delivery, inserted: bool, known: dict[str, Any] | None) -> Accepted | BridgeError:
+    if inserted:
+        return Accepted(delivery.id, duplicate=False, correlation_id=delivery.correlation_id)
+    if known is None:
+        return Conflict("A request with the same idempotency key is in flight; try again.")
+    if bytes(known["body_digest"]) != delivery.hook.digest():
+        return IdempotencyMismatch(
+            f"The key {delivery.hook.delivery_id!r} was used before for another body, of hook {known['id']}."
+        )
+    return Accepted(known["id"], duplicate=True, correlation_id=known["correlation_id"])
+
+
+def _attempts(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    attempts: list[dict[str, Any]] = []
+    for row in history:
+        payload = row["payload"]
+        state = payload.get("state")
+        if state == "processing":
+            attempts.append(
+                {
+                    "attempt": payload["attempt"],
+                    "started_at": row["recorded_at"],
+                    "finished_at": None,
+                    "outcome": None,
+                    "error_code": None,
+                    "error": None,
+                }
+            )
+        elif state in ("handled", "retrying", "dead") and attempts:
+            attempts[-1].update(
+                finished_at=row["recorded_at"],
+                outcome=state,
+                error_code=payload.get("error_code"),
+                error=payload.get("error"),
+            )
+    for earlier, later in pairwise(attempts):
+        if earlier["outcome"] is None:
+            earlier.update(finished_at=later["started_at"], outcome="lease_expired")
+    return attempts
+
+
+def _cursor_id(cursor: str | None) -> UUID | None:
+    if cursor is None:
+        return None
+    [text] = decode_cursor(cursor, 1)
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValidationFailed("The cursor is not one of this list.") from None
+
+
+def _first_id_at(moment: datetime) -> UUID:
+    """The least UUID version 7 of a moment (RFC 9562, section 5.7: 48 bits of Unix milliseconds lead)."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    milliseconds = min(max(0, int(aware.timestamp() * 1000)), (1 << 48) - 1)
+    return UUID(int=milliseconds << 80)

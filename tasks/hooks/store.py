@@ -1,0 +1,233 @@
+"""The inbox table: the only place that changes a hook's state, each change with its journal row.
+
+Every function works in the caller's transaction, so a state and what the journal says of it stand or fall together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from tasks.db.pool import Transaction
+from tasks.db.queries import Queries
+from tasks.hooks import mapping
+from tasks.hooks.model import Hook, NewHook
+from tasks.ids import new_id
+from tasks.journal.model import JournalEvent
+from tasks.journal.store import append
+
+QUERIES = Queries("tasks.hooks", "hooks.sql")
+AGGREGATE = "hook"
+STATE_CHANGED = "hook-state-changed"
+ERROR_LIMIT = 2000
+
+
+class LeaseLost(Exception):
+    """Another worker has the row by now: what was done under the old lease must be undone."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A row to be: the hook, the id it gets, and the correlation id it goes by."""
+
+    id: UUID
+    hook: NewHook
+    correlation_id: str
+
+
+def insert(tx: Transaction, deliveries: Sequence[Delivery]) -> set[UUID]:
+    """Stores the deliveries that are not known yet, as ``received``; returns the ids of those.
+
+    Rows go in by sorted delivery id, so that concurrent batches with common ids cannot deadlock.
+    """
+    ordered = sorted(deliveries, key=lambda d: (d.hook.source, d.hook.delivery_id or "", d.id))
+    mapped = {d.id: mapping.classify(d.hook.resource, d.hook.action) for d in ordered}
+    rows = tx.all(
+        QUERIES["accept"],
+        {
+            "ids": [d.id for d in ordered],
+            "sources": [d.hook.source for d in ordered],
+            "delivery_ids": [d.hook.delivery_id for d in ordered],
+            "body_digests": [d.hook.digest() for d in ordered],
+            "families": [mapped[d.id].family for d in ordered],
+            "event_types": [mapped[d.id].event_type for d in ordered],
+            "actions": [d.hook.action for d in ordered],
+            "resources": [d.hook.resource for d in ordered],
+            "resource_ids": [d.hook.resource_id for d in ordered],
+            "schema_versions": [d.hook.version for d in ordered],
+            "environments": [d.hook.environment for d in ordered],
+            "bodies": [orjson.dumps(d.hook.body()).decode() for d in ordered],
+            "correlation_ids": [d.correlation_id for d in ordered],
+        },
+    )
+    inserted = {row["id"] for row in rows}
+    append(tx, [_received(d, mapped[d.id]) for d in deliveries if d.id in inserted])
+    return inserted
+
+
+def known_deliveries(
+    tx: Transaction, hooks: Sequence[NewHook], window_s: int
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """The stored rows of these (source, delivery id) pairs, with ``expired`` where the window is over."""
+    rows = tx.all(
+        QUERIES["known_deliveries"],
+        {
+            "sources": [hook.source for hook in hooks],
+            "delivery_ids": [hook.delivery_id for hook in hooks],
+            "window_s": window_s,
+        },
+    )
+    return {(row["source"], row["delivery_id"]): row for row in rows}
+
+
+def release_delivery_ids(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """Frees the delivery ids of these rows: the same id is a new delivery from now on."""
+    tx.execute(QUERIES["release_delivery_ids"], {"ids": list(ids)})
+
+
+def claim_due(tx: Transaction, token: UUID, limit: int, lease_s: float) -> list[Hook]:
+    """Takes up to ``limit`` due rows under a lease: received or retrying → processing."""
+    rows = tx.all(QUERIES["claim_due"], {"token": token, "limit": limit, "lease_s": lease_s})
+    return _claimed(tx, rows, "claimed")
+
+
+def claim_expired(tx: Transaction, token: UUID, lease_s: float, max_attempts: int) -> list[Hook]:
+    """Takes at most one row whose lease ran out: processing → processing, the next attempt."""
+    rows = tx.all(QUERIES["claim_expired"], {"token": token, "lease_s": lease_s, "max_attempts": max_attempts})
+    return _claimed(tx, rows, "lease expired")
+
+
+def renew(tx: Transaction, ids: Sequence[UUID], token: UUID, lease_s: float) -> None:
+    """Extends the leases that this token still holds."""
+    tx.execute(QUERIES["renew"], {"ids": list(ids), "token": token, "lease_s": lease_s})
+
+
+def complete(tx: Transaction, hooks: Sequence[Hook], token: UUID) -> None:
+    """processing → handled for all of ``hooks``, each with the event that its family tells.
+
+    Raises:
+        LeaseLost: at least one row is no longer under this token; the caller's transaction must roll back.
+    """
+    rows = tx.all(QUERIES["complete"], {"ids": [hook.id for hook in hooks], "token": token})
+    if len(rows) != len(hooks):
+        raise LeaseLost
+    versions = {row["id"]: row["version"] for row in rows}
+    append(tx, [_handled(hook, versions[hook.id]) for hook in hooks])
+
+
+def retry(tx: Transaction, hook: Hook, token: UUID, error_code: str, error: str, delay_s: float) -> None:
+    """processing → retrying, due again after ``delay_s``. Raises LeaseLost as ``complete``."""
+    row = tx.one(
+        QUERIES["retry"],
+        {"id": hook.id, "token": token, "error_code": error_code, "error": _cut(error), "delay_s": delay_s},
+    )
+    if row is None:
+        raise LeaseLost
+    extra = {
+        "error_code": error_code,
+        "error": _cut(error),
+        "next_attempt_at": row["next_attempt_at"].isoformat(),
+    }
+    append(tx, [_changed(hook, row["version"], "processing", "retrying", hook.attempt, extra)])
+
+
+def bury(tx: Transaction, hook: Hook, token: UUID, error_code: str, error: str) -> None:
+    """processing → dead, with the reason. Raises LeaseLost as ``complete``."""
+    row = tx.one(QUERIES["bury"], {"id": hook.id, "token": token, "error_code": error_code, "error": _cut(error)})
+    if row is None:
+        raise LeaseLost
+    extra = {"error_code": error_code, "error": _cut(error)}
+    append(tx, [_changed(hook, row["version"], "processing", "dead", hook.attempt, extra)])
+
+
+def bury_expired(tx: Transaction, max_attempts: int, limit: int = 100) -> int:
+    """processing → dead for rows whose every attempt ended with its worker gone; returns how many."""
+    reason = {"error_code": "worker-lost", "error": f"The worker died in each of {max_attempts} attempts."}
+    rows = tx.all(QUERIES["bury_expired"], {"max_attempts": max_attempts, "limit": limit, **reason})
+    append(tx, [_changed_row(row, "processing", "dead", row["attempt"], reason) for row in rows])
+    return len(rows)
+
+
+def replay(tx: Transaction, hook_id: UUID) -> dict[str, Any] | None:
+    """handled or dead → received, attempts counted anew; None where the state does not allow it."""
+    row = tx.one(QUERIES["replay"], {"id": hook_id})
+    if row is not None:
+        append(tx, [_changed_row(row, row["old_state"], "received", 0, {"reason": "replay"})])
+    return row
+
+
+def _received(delivery: Delivery, mapped: mapping.Mapped) -> JournalEvent:
+    payload = {
+        "hook_id": str(delivery.id),
+        "state": "received",
+        "family": mapped.family,
+        "event_type": mapped.event_type,
+        **delivery.hook.body(),
+    }
+    return JournalEvent(AGGREGATE, str(delivery.id), 1, "hook-received", payload, delivery.correlation_id)
+
+
+def _handled(hook: Hook, version: int) -> JournalEvent:
+    if hook.family == mapping.GENERIC:
+        return _changed(hook, version, "processing", "handled", hook.attempt, {})
+    payload = {
+        "hook_id": str(hook.id),
+        "from": "processing",
+        "state": "handled",
+        "attempt": hook.attempt,
+        "family": hook.family,
+        **hook.body,
+    }
+    return JournalEvent(AGGREGATE, str(hook.id), version, hook.event_type, payload, hook.correlation_id)
+
+
+def _claimed(tx: Transaction, rows: Sequence[Mapping[str, Any]], reason: str) -> list[Hook]:
+    hooks = [Hook(**row) for row in rows]
+    append(
+        tx,
+        [_changed(hook, hook.version, None, "processing", hook.attempt, {"reason": reason}) for hook in hooks],
+    )
+    return hooks
+
+
+def _changed(
+    hook: Hook, version: int, old: str | None, new: str, attempt: int, extra: Mapping[str, Any]
+) -> JournalEvent:
+    row = {
+        "id": hook.id,
+        "version": version,
+        "event_type": hook.event_type,
+        "correlation_id": hook.correlation_id,
+    }
+    return _changed_row(row, old, new, attempt, extra)
+
+
+def _changed_row(
+    row: Mapping[str, Any], old: str | None, new: str, attempt: int, extra: Mapping[str, Any]
+) -> JournalEvent:
+    payload = {
+        "hook_id": str(row["id"]),
+        "event_type": row["event_type"],
+        "from": old,
+        "state": new,
+        "attempt": attempt,
+        **extra,
+    }
+    return JournalEvent(
+        AGGREGATE,
+        str(row["id"]),
+        row["version"],
+        STATE_CHANGED,
+        payload,
+        row["correlation_id"],
+        None,
+        new_id(),
+    )
+
+
+def _cut(text: str) -> str:
+    return text.replace("\x00", "")[:ERROR_LIMIT]

@@ -1,0 +1,46 @@
+"""What a journal row says: one thing that happened to one aggregate, at one version of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from tasks.ids import new_id
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[_\-. ]|(?<=[a-z]))(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|authorization|credentials?"
+    r"|private[_-]?key|access[_-]?key|cookie|ssn|credit[_-]?card)s?$",
+    re.IGNORECASE,
+)
+REDACTED = "[redacted]"
+
+
+@dataclass(frozen=True)
+class JournalEvent:
+    """One row to be: ``version`` counts the aggregate's changes from 1, ``event_type`` is the topic's kebab name."""
+
+    aggregate_type: str
+    aggregate_id: str
+    version: int
+    event_type: str
+    payload: Mapping[str, Any]
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    event_id: UUID = field(default_factory=new_id)
+
+
+def redact(value: Any) -> Any:
+    """``value`` with what stands under a secret's name (password, token, api_key, …) replaced, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: REDACTED if _is_secret(key, inner) else redact(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(inner) for inner in value]
+    return value
+
+
+def _is_secret(key: Any, value: Any) -> bool:
+    # Counts such as input_tokens are numbers and stay.
+    return isinstance(key, str) and not isinstance(value, int | float | None) and bool(_SECRET_NAME.search(key))

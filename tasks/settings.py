@@ -1,0 +1,185 @@
+"""The settings of every process: one frozen object, read once from the environment.
+
+Each field is the lower-case name of its environment variable. A secret can also come from a file that
+``NAME_FILE`` names. ``load_settings`` reports every mistake at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tasks.errors import FieldError, SettingsError
+
+ENVIRONMENTS = ("dev", "test", "staging", "prod")
+
+
+def _secret(default: Any = MISSING, schemes: tuple[str, ...] = ()) -> Any:
+    return field(default=default, repr=False, metadata={"secret": True, "schemes": schemes})
+
+
+def _choice(default: str, *allowed: str) -> Any:
+    return field(default=default, metadata={"allowed": allowed})
+
+
+def _number(default: float, least: float, most: float) -> Any:
+    return field(default=default, metadata={"range": (least, most)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process may know of its surroundings. Times are in the unit of the name's ending."""
+
+    database_url: str = _secret(schemes=("postgresql", "postgres"))
+    redis_url: str = _secret(schemes=("redis", "rediss"))
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_ephemeral: bool = False
+    kafka_topic_partitions: int = _number(3, 1, 1000)
+    kafka_replication_factor: int = _number(1, 1, 100)
+    kafka_security_protocol: str = _choice("PLAINTEXT", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    kafka_sasl_mechanism: str | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = _secret(default=None)
+    kafka_ssl_cafile: str | None = None
+
+    environment: str = _choice("dev", *ENVIRONMENTS)
+    node_id: str = "omninode-bridge"
+    omninode_imports: tuple[str, ...] = ()
+    log_level: str = _choice("INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+    log_format: str = _choice("json", "json", "text")
+    flower_url: str | None = None
+
+    db_pool_size: int = _number(8, 1, 500)
+    db_statement_timeout_ms: int = _number(10_000, 10, 3_600_000)
+    db_lock_timeout_ms: int = _number(2_000, 10, 3_600_000)
+    db_connect_timeout_s: int = _number(2, 1, 60)
+
+    hook_lease_s: float = _number(15.0, 0.1, 3600)
+    hook_max_attempts: int = _number(5, 1, 1000)
+    hook_backoff_s: float = _number(1.0, 0.01, 3600)
+    hook_backoff_max_s: float = _number(300.0, 0.01, 86_400)
+    hook_batch_size: int = _number(100, 1, 10_000)
+    hook_body_limit_bytes: int = _number(1 << 20, 1024, 1 << 28)
+    batch_body_limit_bytes: int = _number(8 << 20, 1024, 1 << 28)
+    json_max_depth: int = _number(64, 4, 500)
+    idempotency_window_s: int = _number(604_800, 1, 31_536_000)
+
+    retention_hooks_days: int = _number(30, 1, 36_500)
+    retention_journal_days: int = _number(30, 1, 36_500)
+    retention_audit_days: int = _number(365, 1, 36_500)
+    retention_tasks_days: int = _number(30, 1, 36_500)
+
+    sweep_interval_s: float = _number(5.0, 0.1, 3600)
+    hint_grace_s: float = _number(3.0, 0.0, 3600)
+    task_lost_after_s: float = _number(900.0, 0.1, 604_800)
+    task_max_deliveries: int = _number(5, 1, 1000)
+    visibility_timeout_s: int = _number(600, 1, 604_800)
+    bridge_slice_s: float = _number(10.0, 0.1, 300)
+    stream_max_entries: int = _number(1_000_000, 1000, 1_000_000_000)
+
+    rate_limit_enabled: bool = True
+    rate_limit_hooks: str = "1000 per second"
+    rate_limit_default: str = "200 per second"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads ``Settings`` from ``environ`` (the process's own by default).
+
+    Raises:
+        SettingsError: with one entry for each variable that is missing or wrong, all at once. Values of
+            secrets are never in it.
+    """
+    source = os.environ if environ is None else environ
+    errors: list[FieldError] = []
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        name = item.name.upper()
+        try:
+            text = _text_of(item, name, source)
+            if text is None:
+                if item.default is MISSING:
+                    raise ValueError("is required and not set")
+                continue
+            values[item.name] = _checked(item, _parsed(item, text))
+        except ValueError as problem:
+            errors.append(FieldError(name, str(problem)))
+    if errors:
+        raise SettingsError("The settings in the environment are not usable:", errors=errors)
+    return Settings(**values)
+
+
+def _text_of(item: Field[Any], name: str, source: Mapping[str, str]) -> str | None:
+    text = source.get(name) or None
+    path = source.get(f"{name}_FILE") if item.metadata.get("secret") else None
+    if not path:
+        return text
+    if text is not None:
+        raise ValueError(f"is set, and {name}_FILE too: only one of them may be")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except OSError as problem:
+        raise ValueError(f"{name}_FILE can't be read: {problem.strerror}") from problem
+
+
+def _parsed(item: Field[Any], text: str) -> Any:
+    return _PARSERS.get(str(item.type), str)(text)
+
+
+def _boolean(text: str) -> bool:
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if text.strip().lower() not in words:
+        raise ValueError("must be true or false")
+    return words[text.strip().lower()]
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number, not {text[:40]!r}") from None
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be a number, not {text[:40]!r}") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "bool": _boolean,
+    "int": _integer,
+    "float": _real,
+    "tuple[str, ...]": _words,
+}
+
+
+def _checked(item: Field[Any], value: Any) -> Any:
+    allowed = item.metadata.get("allowed")
+    if allowed and value not in allowed:
+        raise ValueError(f"must be one of {', '.join(allowed)}, not {value[:40]!r}")
+    schemes = item.metadata.get("schemes")
+    if schemes and urlsplit(value).scheme not in schemes:
+        raise ValueError(f"must be a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+    bounds = item.metadata.get("range")
+    if bounds and not bounds[0] <= value <= bounds[1]:
+        raise ValueError(f"must be between {bounds[0]} and {bounds[1]}, not {value}")
+    return value
