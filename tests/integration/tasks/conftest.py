@@ -1,0 +1,44 @@
+"""A database with the project's schema, and the services on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+
+from tasks.db.pool import Database
+from tasks.hooks.handling import HookHandler
+from tasks.hooks.service import HookService
+from tasks.settings import Settings
+
+
+@pytest.fixture
+def db(settings: Settings) -> Iterator[Database]:
+    """A pool on the test's own database."""
+    database = Database(settings, "test")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def hints() -> list[list[UUID]]:
+    """The hints that the service sent."""
+    return []
+
+
+@pytest.fixture
+def hooks(db: Database, settings: Settings, hints: list[list[UUID]]) -> HookService:
+    """The hook service, its hints kept in ``hints``."""
+
+    def hint(ids: list[UUID]) -> bool:
+        hints.append(ids)
+        return True
+
+    return HookService(db, settings, hint)
+
+
+@pytest.fixture
+def handler(db: Database, settings: Settings) -> HookHandler:
+    """A handler as a worker has it."""
+    return HookHandler(db, settings)

@@ -1,0 +1,144 @@
+"""The pool: transactions, savepoints, sessions, and errors in our own words."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+
+import psycopg2
+import pytest
+
+from tasks.db.pool import Database
+from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _table(db: Database) -> None:
+    with db.transaction() as tx:
+        tx.execute("CREATE TABLE things (n integer PRIMARY KEY)")
+
+
+def _things(db: Database) -> list[int]:
+    with db.transaction() as tx:
+        return [row["n"] for row in tx.all("SELECT n FROM things ORDER BY n")]
+
+
+def test_a_block_that_ends_is_committed_and_one_that_raises_is_not(db: Database) -> None:
+    with db.transaction() as tx:
+        assert tx.execute("INSERT INTO things VALUES (1)") == 1
+
+    def fail() -> None:
+        with db.transaction() as tx:
+            tx.execute("INSERT INTO things VALUES (2)")
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - it has no text
+        fail()
+    assert _things(db) == [1]
+
+
+def test_a_savepoint_undoes_its_block_alone(db: Database) -> None:
+    with db.transaction() as tx:
+        tx.execute("INSERT INTO things VALUES (1)")
+        with pytest.raises(psycopg2.errors.UniqueViolation), tx.savepoint():
+            tx.execute("INSERT INTO things VALUES (2)")
+            tx.execute("INSERT INTO things VALUES (1)")
+        tx.execute("INSERT INTO things VALUES (3)")
+    assert _things(db) == [1, 3]
+
+
+def test_a_session_ends_with_its_advisory_locks(db: Database) -> None:
+    take = "SELECT pg_try_advisory_lock(1, 2) AS got"
+    with db.session() as one, db.session() as two:
+        assert one.one(take) == {"got": True}
+        assert two.one(take) == {"got": False}
+        with one.transaction() as tx:
+            tx.execute("INSERT INTO things VALUES (7)")
+    with db.session() as three:
+        assert three.one(take) == {"got": True}
+    assert _things(db) == [7]
+
+
+def test_a_lock_that_is_not_had_in_time_is_busy(settings: Settings) -> None:
+    quick = Database(dataclasses.replace(settings, db_lock_timeout_ms=50))
+    with quick.transaction() as tx:
+        tx.execute("INSERT INTO things VALUES (1)")
+    with quick.transaction() as holder:
+        holder.execute("UPDATE things SET n = 2")
+
+        def wait() -> None:
+            with quick.transaction() as tx:
+                tx.execute("UPDATE things SET n = 3")
+
+        with pytest.raises(DatabaseBusy):
+            wait()
+    quick.close()
+
+
+def test_a_killed_connection_is_unavailable_and_the_next_one_works(db: Database) -> None:
+    def die() -> None:
+        with db.transaction() as tx:
+            row = tx.one("SELECT pg_backend_pid() AS pid")
+            assert row is not None
+            with db.transaction() as other:
+                other.execute("SELECT pg_terminate_backend(%(pid)s, 5000)", row)
+            tx.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        die()
+    assert _things(db) == []
+
+
+def test_when_all_idle_connections_died_only_one_caller_notices(db: Database) -> None:
+    barrier = threading.Barrier(4)
+
+    def hold() -> None:
+        with db.transaction() as tx:
+            tx.execute("SELECT 1")
+            barrier.wait(10)
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with db.session() as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    failures = 0
+    for _ in range(4):
+        try:
+            _things(db)
+        except DatabaseUnavailable:
+            failures += 1
+    assert failures == 1
+
+
+def test_nobody_listening_is_unavailable_at_once(settings: Settings) -> None:
+    url = "postgresql://u:p@127.0.0.1:1/none"
+    with pytest.raises(DatabaseUnavailable), Database(dataclasses.replace(settings, database_url=url)).transaction():
+        pass
+
+
+def test_a_forked_child_has_connections_of_its_own(db: Database) -> None:
+    def backend() -> int:
+        with db.transaction() as tx:
+            row = tx.one("SELECT pg_backend_pid() AS pid")
+            assert row is not None
+            return int(row["pid"])
+
+    mine = backend()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write, str(backend()).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert int(os.read(read, 100)) != mine
+    assert backend() == mine

@@ -1,0 +1,19 @@
+"""Named SQL blocks: every file of the project loads, and a wrong name is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.db.queries import Queries
+
+
+def test_blocks_are_split_by_name() -> None:
+    queries = Queries("tasks.hooks", "hooks.sql")
+    assert "claim_due" in queries.names()
+    assert queries["claim_due"].startswith("-- received")
+    assert "claim_expired" not in queries["claim_due"]
+
+
+def test_a_wrong_name_is_told_with_its_file() -> None:
+    with pytest.raises(KeyError, match=r"tasks.hooks/hooks.sql has no block named nothing"):
+        Queries("tasks.hooks", "hooks.sql")["nothing"]

@@ -1,0 +1,31 @@
+"""Cursors: opaque, and refused when they are not ours."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.errors import ValidationFailed
+from tasks.paging import decode_cursor, encode_cursor
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3))
+def test_a_cursor_says_what_was_put_in(position: list[str]) -> None:
+    assert list(decode_cursor(encode_cursor(*position), len(position))) == position
+
+
+@given(st.text())
+def test_any_other_text_is_refused_or_a_position(text: str) -> None:
+    try:
+        position = decode_cursor(text, 1)
+    except ValidationFailed:
+        return
+    assert len(position) == 1
+
+
+def test_a_cursor_of_another_list_is_refused() -> None:
+    with pytest.raises(ValidationFailed):
+        decode_cursor(encode_cursor("a", "b"), 1)
