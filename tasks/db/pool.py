@@ -131,11 +131,12 @@ class Database:
         """
         with self._connection() as fairy, _translated(fairy):
             raw = _raw(fairy)
+            fairy.detach()
             raw.autocommit = True
             try:
                 yield Session(raw)
             finally:
-                fairy.invalidate()
+                raw.close()
 
     def close(self) -> None:
         """Closes the pooled connections of this process; the next use opens new ones."""
@@ -153,17 +154,8 @@ class Database:
             raise DatabaseUnavailable("PostgreSQL does not accept connections now.") from problem
         try:
             yield fairy
-        except DatabaseUnavailable:
-            # One dead connection means that its idle sisters are dead too: do not fail once for each.
-            self._drop_idle()
-            raise
         finally:
             fairy.close()
-
-    def _drop_idle(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.dispose()
 
     def _pool_of_process(self) -> QueuePool:
         if self._pool is None or self._pid != os.getpid():
@@ -214,6 +206,7 @@ def _translated(fairy: PoolProxiedConnection) -> Iterator[None]:
     except _BUSY as problem:
         raise DatabaseBusy("A database lock or statement took longer than its limit.") from problem
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as problem:
+        # One dead connection means that its idle sisters are dead too: the pool renews all that are older.
         fairy.invalidate()
         log.warning("database-connection-lost", extra={"error": type(problem).__name__})
         raise DatabaseUnavailable("The connection to PostgreSQL was lost.") from problem

@@ -32,12 +32,9 @@ FROM pg_inherits
 JOIN pg_class AS child ON child.oid = pg_inherits.inhrelid
 WHERE pg_inherits.inhparent = 'journal'::regclass
   AND child.relname ~ '^journal_[0-9]{8}$'
-  AND to_date(right(child.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - %(keep_days)s
+  AND to_date(right(child.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - %(keep_days)s::integer
 ORDER BY child.relname
 
 -- name: slowest_sink --
 -- Share-locked, so that a cursor cannot be set back between this look and the drop.
 SELECT position FROM sink_cursors WHERE reads = 'journal' ORDER BY position LIMIT 1 FOR SHARE
-
--- name: count_default_rows --
-SELECT count(*) AS rows FROM (SELECT 1 FROM journal_default LIMIT 1) AS some

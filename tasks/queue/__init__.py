@@ -1,0 +1,1 @@
+"""The Celery app: its configuration, how messages are sent, received, capped and scheduled."""

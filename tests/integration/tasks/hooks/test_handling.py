@@ -9,13 +9,15 @@ from uuid import UUID
 import pytest
 
 from tasks.db.pool import Database, Transaction
-from tasks.hooks import registry, store
+from tasks.hooks import demo, registry, store
 from tasks.hooks.handling import HookHandler
 from tasks.hooks.model import TRANSITIONS, Hook, NewHook
 from tasks.hooks.service import HookService
 from tasks.ids import new_id
 from tasks.settings import Settings
 
+# Importing it registered its handler, as in a worker.
+DEMO_HANDLER = demo.fail_as_told
 EFFECT = "INSERT INTO effects VALUES (%(id)s)"
 
 

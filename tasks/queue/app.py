@@ -1,0 +1,87 @@
+"""Makes the Celery app: configuration, runtime, logging, correlation ids and the state stream, wired together.
+
+``tasks.celery`` and ``bridges.celery`` are the modules that ``celery -A`` loads; both only call ``create_celery``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery, signals
+
+from tasks import correlation
+from tasks.logs import configure_logging
+from tasks.queue import shutdown
+from tasks.queue.configuration import configuration, worker_overrides
+from tasks.queue.hints import HintSender
+from tasks.queue.publishing import CORRELATION_HEADER
+from tasks.queue.request import observe_tasks
+from tasks.runtime import Runtime
+from tasks.settings import Settings
+from tasks.stream.writer import StreamWriter
+
+
+class BridgeCelery(Celery):
+    """A Celery app that carries this process's runtime, hint sender and state stream."""
+
+    bridge: Runtime
+    bridge_hints: HintSender
+    bridge_stream: StreamWriter
+
+
+def create_celery(settings: Settings, role: str = "worker") -> BridgeCelery:
+    """Makes an app for ``settings``; opens no connection and imports no task before it is used.
+
+    ``role`` names the process in logs and in PostgreSQL. Any number of apps may be made in one process.
+    """
+    app = BridgeCelery("omninode", amqp="tasks.queue.publishing:BridgeAMQP", set_as_current=True)
+    app.conf.update(configuration(settings))
+    app.bridge = Runtime(settings, role)
+    app.bridge_hints = HintSender(app)
+    app.bridge_stream = StreamWriter(settings)
+    _connect_signals(app)
+    return app
+
+
+def _connect_signals(app: BridgeCelery) -> None:
+    """Celery's signals are global, so each receiver first looks whether the sender is of this app."""
+
+    def on_setup_logging(**_: Any) -> None:
+        configure_logging(app.bridge.settings, app.bridge.role)
+        logging.getLogger("celery.app.trace").addFilter(_without_arguments)
+
+    def on_worker_init(sender: Any = None, **_: Any) -> None:
+        if sender is None or sender.app is not app:
+            return
+        app.conf.update(worker_overrides(app.bridge.settings))
+        shutdown.prepare()
+        observe_tasks(app)
+
+    def on_worker_shutting_down(**_: Any) -> None:
+        shutdown.request()
+
+    def on_worker_shutdown(**_: Any) -> None:
+        app.bridge_stream.close()
+
+    def on_prerun(task: Any = None, **_: Any) -> None:
+        if task.app is app and not task.request.is_eager:
+            correlation.set_current(getattr(task.request, CORRELATION_HEADER, None) or task.request.root_id)
+
+    def on_postrun(task: Any = None, **_: Any) -> None:
+        if task.app is app and not task.request.is_eager:
+            correlation.set_current(None)
+
+    uid = f"omninode-{id(app)}"
+    signals.setup_logging.connect(on_setup_logging, weak=False, dispatch_uid=uid)
+    signals.worker_init.connect(on_worker_init, weak=False, dispatch_uid=uid)
+    signals.worker_shutting_down.connect(on_worker_shutting_down, weak=False, dispatch_uid=uid)
+    signals.worker_shutdown.connect(on_worker_shutdown, weak=False, dispatch_uid=uid)
+    signals.task_prerun.connect(on_prerun, weak=False, dispatch_uid=uid)
+    signals.task_postrun.connect(on_postrun, weak=False, dispatch_uid=uid)
+
+
+def _without_arguments(record: logging.LogRecord) -> bool:
+    """Celery attaches a failed task's arguments to its log record; they may hold secrets."""
+    record.__dict__.pop("data", None)
+    return True

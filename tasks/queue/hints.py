@@ -1,0 +1,87 @@
+"""Sends hints: messages that only say "look at your rows", and may be lost.
+
+A hint never fails its sender and never holds it up for more than half a second, whether Redis is there, gone, or
+accepts connections and hangs. The sweepers send again what got lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool
+from pybreaker import CircuitBreaker, CircuitBreakerError
+
+from tasks.queue.configuration import SWIFT
+
+log = logging.getLogger(__name__)
+
+_CIRCUIT_RESET_S = 5
+_SURELY_NOT_SENT_S = 0.05
+_CONNECTIONS = 16
+
+
+class HintSender:
+    """Publishes hints of one app over connections of its own with short timeouts, behind a circuit breaker."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._pid = 0
+
+    def send(self, task_name: str, args: Sequence[Any], queue: str) -> bool:
+        """Publishes one message, once. False when Redis did not take it in time, or the circuit is open."""
+        if self._pid != os.getpid():
+            self._begin()
+        was_open = self._circuit.current_state != "closed"
+        try:
+            self._circuit.call(self._publish, task_name, args, queue)
+        except CircuitBreakerError as problem:
+            # pybreaker raises this for the call that opens the circuit, too.
+            if not was_open:
+                log.warning("hints-paused", extra={"task_name": task_name, "error": repr(problem.__context__)})
+            return False
+        except (OperationalError, OSError) as problem:
+            log.warning("hint-not-sent", extra={"task_name": task_name, "error": repr(problem)})
+            return False
+        if was_open:
+            log.info("hints-resumed")
+        return True
+
+    def _begin(self) -> None:
+        self._circuit = CircuitBreaker(fail_max=1, reset_timeout=_CIRCUIT_RESET_S, name="hints")
+        connection = self._app.connection_for_write(transport_options=SWIFT)
+        self._producers = ProducerPool(connection.Pool(_CONNECTIONS), _CONNECTIONS)
+        self._pid = os.getpid()
+
+    def _publish(self, task_name: str, args: Sequence[Any], queue: str) -> None:
+        began = time.monotonic()
+        try:
+            self._publish_once(task_name, args, queue)
+        except (OperationalError, OSError):
+            # A connection that died while it idled fails at once; one more try opens a new one.
+            if time.monotonic() - began > _SURELY_NOT_SENT_S:
+                raise
+            self._publish_once(task_name, args, queue)
+
+    def _publish_once(self, task_name: str, args: Sequence[Any], queue: str) -> None:
+        with self._producers.acquire(block=True) as producer:
+            self._app.send_task(
+                task_name, args=list(args), queue=queue, producer=producer, retry=False, ignore_result=True
+            )
+
+
+def send_hint(app: Celery, task_name: str, args: Sequence[Any], queue: str) -> bool:
+    """Tells a worker of ``queue`` to run ``task_name(*args)``; returns whether Redis took the message.
+
+    Never raises because of Redis and takes at most about half a second; after a failure the process's hints are
+    dropped at once for 5 s. For messages whose loss a sweeper makes good, and for no others.
+    """
+    sender = getattr(app, "bridge_hints", None)
+    if not isinstance(sender, HintSender):
+        raise TypeError("this Celery app was not made by tasks.queue.app.create_celery")
+    return sender.send(task_name, args, queue)

@@ -1,0 +1,38 @@
+"""The beat schedule: which housekeeping tasks run how often.
+
+Beat's messages expire, so that those nobody took in time are thrown away unread; whatever is due is sent again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from tasks.settings import Settings
+
+_BRIDGES_EVERY_S = 5.0
+_LEAST_EXPIRY_S = 10.0
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The entries, by task name."""
+    sweep_s = settings.sweep_interval_s
+    every = {
+        "hooks.sweep": sweep_s,
+        "states.sweep": max(sweep_s, min(3 * sweep_s, settings.task_lost_after_s)),
+        "bridges.relay": _BRIDGES_EVERY_S,
+        "bridges.drain": _BRIDGES_EVERY_S,
+        "hooks.retention": 600.0,
+        "journal.partitions": 600.0,
+        "states.retention": 600.0,
+        "access.retention": 3600.0,
+    }
+    return {task: _entry(task, seconds) for task, seconds in every.items()}
+
+
+def _entry(task: str, seconds: float) -> dict[str, Any]:
+    return {
+        "task": task,
+        "schedule": timedelta(seconds=seconds),
+        "options": {"queue": "bridges", "expires": max(seconds, _LEAST_EXPIRY_S), "ignore_result": True},
+    }
