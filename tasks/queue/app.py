@@ -15,10 +15,11 @@ from tasks.logs import configure_logging
 from tasks.queue import shutdown
 from tasks.queue.configuration import configuration, worker_overrides
 from tasks.queue.hints import HintSender
-from tasks.queue.publishing import CORRELATION_HEADER
 from tasks.queue.request import observe_tasks
 from tasks.runtime import Runtime
 from tasks.settings import Settings
+from tasks.stream.signals import install
+from tasks.stream.transition import CORRELATION_HEADER
 from tasks.stream.writer import StreamWriter
 
 
@@ -41,6 +42,7 @@ def create_celery(settings: Settings, role: str = "worker") -> BridgeCelery:
     app.bridge_hints = HintSender(app)
     app.bridge_stream = StreamWriter(settings)
     _connect_signals(app)
+    install(app, app.bridge_stream)
     return app
 
 
