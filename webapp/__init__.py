@@ -1,0 +1,38 @@
+"""Composes the web application: the front door that turns HTTP into rows.
+
+What each part promises stands in its own module; the order below is the order in which a request meets them.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from tasks.logs import configure_logging
+from tasks.settings import Settings, load_settings
+from webapp import api, auth, correlation, headers, json_provider, limits, problems, services, telemetry
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """A Flask application for ``settings``; without them, those of the environment, and logging is set up too.
+
+    Opens no connection: PostgreSQL and Redis may be down when it is called.
+
+    Raises:
+        SettingsError: the environment does not describe a system that can run.
+    """
+    if settings is None:
+        settings = load_settings()
+        configure_logging(settings, "web")
+    app = Flask("webapp", static_folder=None, template_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["MAX_CONTENT_LENGTH"] = settings.hook_body_limit_bytes
+    json_provider.install(app)
+    services.install(app, settings)
+    correlation.install(app)
+    headers.install(app)
+    problems.install(app)
+    telemetry.install(app)
+    auth.install(app)
+    limits.install(app)
+    api.install(app)
+    return app

@@ -1,0 +1,59 @@
+"""Loads bodies, query strings and headers through marshmallow schemas; every mistake gets a JSON Pointer.
+
+Bodies come from ``webapp.body``; a parameter that the schema does not know is refused like an unknown field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from flask import Request
+from marshmallow import RAISE, Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from tasks.errors import FieldError, ValidationFailed
+from webapp import body
+from webapp.services import services
+
+
+class StrictParser(FlaskParser):
+    """The parser of every ``blueprint.arguments``."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012  # as webargs declares it
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": RAISE,
+    }
+
+    def load_json(self, req: Request, _schema: Schema) -> Any:
+        """The strictly parsed body."""
+        return body.read_json(req, services().settings.json_max_depth)
+
+    def handle_error(self, error: ValidationError, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Raises ``ValidationFailed`` for what the schema refused."""
+        raise failed(error.messages)
+
+
+def failed(messages: Any) -> ValidationFailed:
+    """The error for marshmallow's ``messages``; webargs' outer level, the location, is left out of pointers."""
+    if isinstance(messages, Mapping) and len(messages) == 1:
+        location, inner = next(iter(messages.items()))
+        if location in ("json", "query", "headers", "path"):
+            messages = inner
+    errors = list(_flatten(messages, ""))
+    count = len(errors)
+    return ValidationFailed(
+        f"{count} {'value is' if count == 1 else 'values are'} not valid; see errors.", errors=errors
+    )
+
+
+def _flatten(messages: Any, pointer: str) -> list[FieldError]:
+    if isinstance(messages, Mapping):
+        found: list[FieldError] = []
+        for key, inner in messages.items():
+            # marshmallow reports what concerns the whole object under "_schema".
+            below = pointer if key == "_schema" else f"{pointer}/{body.escape(str(key))}"
+            found.extend(_flatten(inner, below))
+        return found
+    texts = messages if isinstance(messages, list) else [messages]
+    return [FieldError(pointer, str(text)) for text in texts]

@@ -1,0 +1,78 @@
+"""Reads what waits in PostgreSQL as Prometheus gauges: at most once in a few seconds, whoever scrapes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from tasks.db.queries import Queries
+from tasks.errors import BridgeError
+from webapp.services import Services
+
+log = logging.getLogger(__name__)
+
+QUERIES = Queries("webapp", "backlog.sql")
+_FRESH_S = 3.0
+_STATEMENT_MS = 1000
+
+
+class BacklogCollector(Collector):
+    """The gauges of one application. Without PostgreSQL it tells only that: ``omninode_postgresql_up 0``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._read_at: float | None = None
+        self._last: list[Metric] = []
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: so that registering it asks nothing of PostgreSQL."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges, at most three seconds old."""
+        with self._lock:
+            if self._read_at is None or time.monotonic() - self._read_at > _FRESH_S:
+                self._last = self._read()
+                self._read_at = time.monotonic()
+            return self._last
+
+    def _read(self) -> list[Metric]:
+        up = GaugeMetricFamily("omninode_postgresql_up", "Whether PostgreSQL answered the last time it was asked.")
+        try:
+            found = [*self._inbox(), *self._rest()]
+        except BridgeError as problem:
+            log.warning("backlog-unreadable", extra={"code": problem.code})
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        return [up, *found]
+
+    def _inbox(self) -> list[Metric]:
+        stats = self._services.hooks.stats()
+        inbox = GaugeMetricFamily("omninode_inbox_hooks", "Hooks that are not handled, by state.", labels=["state"])
+        for state, count in stats["states"].items():
+            inbox.add_metric([state], count)
+        oldest = GaugeMetricFamily(
+            "omninode_inbox_oldest_received_seconds", "Age of the oldest hook that no worker has claimed."
+        )
+        oldest.add_metric([], stats["oldest_received_s"])
+        return [inbox, oldest]
+
+    def _rest(self) -> list[Metric]:
+        lag = GaugeMetricFamily(
+            "omninode_journal_lag_rows", "Journal ids that a sink has not passed.", labels=["sink"]
+        )
+        tasks = GaugeMetricFamily("omninode_open_tasks", "Celery tasks without an end, by state.", labels=["state"])
+        with self._services.runtime.db.transaction(statement_timeout_ms=_STATEMENT_MS) as tx:
+            for row in tx.all(QUERIES["journal_lag"]):
+                lag.add_metric([row["sink"]], row["lag"])
+            for row in tx.all(QUERIES["open_tasks"]):
+                tasks.add_metric([row["state"]], row["count"])
+        return [lag, tasks]

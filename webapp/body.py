@@ -1,0 +1,131 @@
+"""Reads a request's JSON body strictly: what passes here can be stored in PostgreSQL and comes back unchanged.
+
+Syntax is orjson's (RFC 8259, UTF-8 only, no NaN, no trailing text). What jsonb can't hold or would change, NUL
+characters and integers beyond 64 bits, and what is nested too deep, is refused with a pointer (RFC 6901).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+from flask import Request
+
+from tasks.errors import FieldError, MalformedInput, TooLarge, ValidationFailed
+from webapp.problems import UnsupportedMedia
+
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_POINTER_LIMIT = 400
+
+
+class _BigInteger:
+    """Stands where an integer of more than 64 bits stood in the text."""
+
+
+def read_json(request: Request, max_depth: int) -> Any:
+    """The value of the request's body, checked as ``check`` does. The body is read and parsed once.
+
+    Raises:
+        UnsupportedMedia: the content type is not JSON in UTF-8, or the content is encoded.
+        MalformedInput: it is not one JSON text; the error says where.
+        ValidationFailed: as ``check``.
+        TooLarge: it is larger than ``request.max_content_length``.
+    """
+    raw = read_raw(request)
+    value = parse(raw)
+    if suspicious(raw, max_depth):
+        check(value, max_depth)
+    return value
+
+
+def read_raw(request: Request) -> bytes:
+    """The body's bytes, where its headers say that they are JSON in UTF-8. Raises: as ``read_json``."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMedia("The body must be sent as Content-Type: application/json.")
+    if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMedia("JSON is read as UTF-8 only (RFC 8259, section 8.1).")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("The body must not be compressed.")
+    limit = request.max_content_length
+    if limit is None:
+        return request.get_data()
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    # werkzeug cuts a chunked body off at its limit without a word, so one byte more is let in and looked for.
+    request.max_content_length = limit + 1
+    raw = request.get_data()
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
+
+
+def parse(raw: bytes) -> Any:
+    """The value of a JSON text; integers beyond 64 bits stay marked, for ``check`` to refuse.
+
+    Raises:
+        MalformedInput: it is not one JSON text in UTF-8.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as problem:
+        raise MalformedInput(
+            f"The body is not valid JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}.",
+            errors=[FieldError("", f"{problem.msg} at line {problem.lineno}, column {problem.colno}")],
+        ) from None
+    if _LONG_NUMBER.search(raw):
+        # orjson turns an integer beyond 64 bits into a float and so loses digits without a word.
+        return json.loads(raw, parse_int=_integer)
+    return value
+
+
+def suspicious(raw: bytes, max_depth: int) -> bool:
+    """Whether the text could hold something that ``check`` refuses: cheap, and never wrongly False."""
+    return b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > max_depth or _LONG_NUMBER.search(raw) is not None
+
+
+def check(value: Any, max_depth: int, pointer: str = "") -> None:
+    """Walks ``value`` and refuses what can't be kept as it is.
+
+    Raises:
+        ValidationFailed: with a pointer to the first NUL character, oversized integer or too deep a level.
+    """
+    stack: list[tuple[Any, str, int]] = [(value, pointer, 1)]
+    while stack:
+        item, where, depth = stack.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                raise _refused(where, "must not contain the NUL character")
+        elif isinstance(item, _BigInteger):
+            raise _refused(where, "is an integer beyond 64 bits: send it as text")
+        elif isinstance(item, dict | list):
+            if depth > max_depth:
+                raise _refused(where, f"is nested deeper than {max_depth} levels")
+            if isinstance(item, dict):
+                if any("\x00" in key for key in item):
+                    raise _refused(where, "has a key with the NUL character")
+                stack.extend((inner, f"{where}/{escape(key)}", depth + 1) for key, inner in item.items())
+            else:
+                stack.extend((inner, f"{where}/{index}", depth + 1) for index, inner in enumerate(item))
+
+
+def escape(key: str) -> str:
+    """One reference token of a JSON Pointer (RFC 6901, section 3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit} bytes.")
+
+
+def _integer(text: str) -> int | _BigInteger:
+    if len(text) > 20:
+        return _BigInteger()
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else _BigInteger()
+
+
+def _refused(pointer: str, detail: str) -> ValidationFailed:
+    shown = pointer if len(pointer) <= _POINTER_LIMIT else pointer[:_POINTER_LIMIT].rsplit("/", 1)[0]
+    return ValidationFailed(f"A value in the body {detail}.", errors=[FieldError(shown, detail)])

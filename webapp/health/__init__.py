@@ -1,0 +1,1 @@
+"""Says how the service and what it depends on are."""

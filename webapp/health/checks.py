@@ -1,0 +1,72 @@
+"""What is asked of each dependency: PostgreSQL and Redis directly, Kafka by what the relay left in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import redis
+from bridges.relay.service import RelayService
+from flask import Flask
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tasks.db.pool import Database
+from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from webapp.health.probes import DEGRADED, HEALTHY, UNHEALTHY, Probe, Verdict
+from webapp.services import of
+
+_STATEMENT_MS = 1000
+_REDIS_TIMEOUT_S = 0.5
+_KEY = "bridge-probes"
+
+
+def install(app: Flask) -> None:
+    """Makes the probes of ``app``; none asks anything before the first health request."""
+    bridge = of(app)
+    app.extensions[_KEY] = {
+        "postgresql": Probe("postgresql", lambda: postgresql(bridge.runtime.db)),
+        "redis": Probe("redis", lambda: redis_server(bridge.settings.redis_url)),
+        "kafka": Probe("kafka", lambda: relay(bridge.relay)),
+    }
+
+
+def probes_of(app: Flask) -> Mapping[str, Probe]:
+    """The probes of ``app``, by the name of the dependency."""
+    probes: Mapping[str, Probe] = app.extensions[_KEY]
+    return probes
+
+
+def postgresql(db: Database) -> Verdict:
+    """Healthy where a query is answered; degraded where no connection is free."""
+    try:
+        with db.transaction(statement_timeout_ms=_STATEMENT_MS) as tx:
+            tx.one("SELECT 1")
+    except DatabaseBusy as problem:
+        return Verdict(DEGRADED, problem.detail)
+    except DatabaseUnavailable as problem:
+        return Verdict(UNHEALTHY, problem.detail)
+    return Verdict(HEALTHY)
+
+
+def redis_server(url: str) -> Verdict:
+    """Healthy where PING is answered. A connection of its own: it must not wait for those that work."""
+    client = redis.Redis.from_url(
+        url,
+        socket_connect_timeout=_REDIS_TIMEOUT_S,
+        socket_timeout=_REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        single_connection_client=True,
+    )
+    try:
+        client.ping()
+    except redis.RedisError:
+        return Verdict(UNHEALTHY, "Redis does not answer; hooks are accepted, and handled when it is back.")
+    finally:
+        client.close()
+    return Verdict(HEALTHY)
+
+
+def relay(service: RelayService) -> Verdict:
+    """Healthy where the relay keeps up."""
+    service.status()
+    return Verdict(HEALTHY)

@@ -1,0 +1,167 @@
+"""The endpoints of hooks: accept one or many, look at them, replay one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response, request
+
+from tasks.hooks.model import NewHook
+from webapp import body
+from webapp.auth import current_principal, origin, require
+from webapp.blueprint import ApiBlueprint, problems
+from webapp.hooks import batch, schemas
+from webapp.hooks.idempotency import delivery_id
+from webapp.json_provider import dumps
+from webapp.paging import next_link
+from webapp.services import of, services
+
+blueprint = ApiBlueprint("hooks", description="Webhooks: accepted durably, handled by workers, told on Kafka.")
+
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+_HOOK_EXAMPLE = {
+    "source": "billing-api",
+    "action": "startup",
+    "resource": "service",
+    "resource_id": "billing-api-7f9c",
+    "version": "1.0.0",
+    "environment": "production",
+    "data": {"port": 8080},
+}
+_BATCH_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    {"$ref": "#/components/schemas/Batch"},
+                    {
+                        "type": "array",
+                        "items": {"$ref": "#/components/schemas/Hook"},
+                        "minItems": 1,
+                        "maxItems": schemas.MAX_BATCH,
+                    },
+                ]
+            },
+            "example": {"events": [_HOOK_EXAMPLE]},
+        }
+    },
+}
+
+
+def install(app: Flask) -> None:
+    """Lets a batch be larger than other bodies."""
+    limit = of(app).settings.batch_body_limit_bytes
+
+    @app.before_request
+    def widen() -> None:
+        if request.endpoint == "hooks.post_batch":
+            request.max_content_length = limit
+
+
+@blueprint.route("/hooks", methods=["POST"])
+@require("hooks:write")
+@problems(400, 409, 413, 415, 422)
+@blueprint.arguments(schemas.IdempotencySchema(), location="headers")
+@blueprint.arguments(schemas.HookSchema(), example=_HOOK_EXAMPLE)
+@blueprint.response(202, schemas.AcceptedSchema())
+def post_hook(headers: dict[str, Any], hook: NewHook) -> Response:
+    """Accept an event
+
+    The answer 202 means that the event is stored durably; a worker handles it soon.
+    """
+    started = time.perf_counter()
+    accepted = services().hooks.accept(replace(hook, delivery_id=delivery_id(headers["idempotency_key"])))
+    message = "Hook accepted before; this is the same answer." if accepted.duplicate else "Hook accepted."
+    links = _links(accepted.hook_id)
+    answer = {
+        "success": True,
+        "message": message,
+        "event_id": accepted.hook_id,
+        "duplicate": accepted.duplicate,
+        "processing_time_ms": round((time.perf_counter() - started) * 1000, 3),
+        "errors": [],
+        "links": links,
+    }
+    return Response(dumps(answer), 202, {"Location": links["self"]}, content_type="application/json")
+
+
+@blueprint.route("/hooks/batch", methods=["POST"])
+@require("hooks:write")
+@problems(400, 413, 415, 422)
+@blueprint.arguments(schemas.IdempotencySchema(), location="headers")
+@blueprint.doc(requestBody=_BATCH_BODY)
+@blueprint.response(207, schemas.BatchResultSchema())
+def post_batch(headers: dict[str, Any]) -> Response:
+    """Accept many events
+
+    Up to 1,000 events, as `{"events": [...]}` or a bare array. An event that is not valid fails alone. With an
+    `Idempotency-Key` each event is one delivery, named by the key and its place.
+    """
+    key = delivery_id(headers["idempotency_key"])
+    max_depth = services().settings.json_max_depth
+    raw = body.read_raw(request)
+    items = batch.events_of(body.parse(raw))
+    # A batch holds many objects side by side, so only the walk knows how deep each of them is.
+    checked = not body.suspicious(raw, max_depth)
+    answer = batch.accept(services().hooks, items, key, max_depth, checked)
+    return Response(dumps(answer), 207, content_type="application/json")
+
+
+@blueprint.route("/hooks", methods=["GET"])
+@require("hooks:read")
+@problems(422)
+@blueprint.arguments(schemas.HookQuerySchema(), location="query")
+@blueprint.response(200, schemas.HookPageSchema())
+def list_hooks(query: dict[str, Any]) -> dict[str, Any]:
+    """List hooks
+
+    Newest first, by source, event type, state and time.
+    """
+    since, until = query.get("since"), query.get("until")
+    page = services().hooks.list(
+        source=query.get("source"),
+        event_type=query.get("type"),
+        state=query.get("state"),
+        since=max(since, _EARLIEST) if since else None,
+        until=min(max(until, _EARLIEST), _LATEST) if until else None,
+        limit=query["limit"],
+        cursor=query.get("cursor"),
+    )
+    return {"items": page.items, "next": next_link(page)}
+
+
+@blueprint.route("/hooks/<uuid:hook_id>", methods=["GET"])
+@require("hooks:read")
+@problems(404)
+@blueprint.response(200, schemas.HookDetailSchema())
+def get_hook(hook_id: UUID) -> dict[str, Any]:
+    """Show a hook
+
+    With its body, its attempts and its journal.
+    """
+    return services().hooks.get(hook_id)
+
+
+@blueprint.route("/hooks/<uuid:hook_id>/replay", methods=["POST"])
+@require("hooks:write")
+@problems(404, 409)
+@blueprint.response(202, schemas.ReplayedSchema())
+def replay_hook(hook_id: UUID) -> dict[str, Any]:
+    """Replay a hook
+
+    A handled or dead hook goes through its handlers again, attempts counted anew. The act is audited.
+    """
+    replayed = services().hooks.replay(hook_id)
+    services().access.admin_act("hook-replayed", origin(), actor=current_principal().name, detail=f"hook {hook_id}")
+    return {**replayed, "links": _links(hook_id)}
+
+
+def _links(hook_id: UUID) -> dict[str, str]:
+    here = f"{request.script_root}/hooks/{hook_id}"
+    return {"self": here, "replay": f"{here}/replay"}

@@ -1,0 +1,64 @@
+"""Makes the services that views call, once for each application, and hands them out.
+
+Views import ``services()`` from here; nothing below this module knows Flask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from bridges.relay.service import RelayService
+from celery import Celery
+from flask import Flask, current_app
+from tasks.states.service import TaskStateService
+
+from tasks.access.service import AccessService
+from tasks.hooks.service import HookService
+from tasks.queue.app import create_celery
+from tasks.queue.hints import send_hint
+from tasks.runtime import Runtime, runtime_of
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """What one application works with: its settings, its connections and the capabilities behind its endpoints."""
+
+    settings: Settings
+    runtime: Runtime
+    celery: Celery
+    hooks: HookService
+    access: AccessService
+    tasks: TaskStateService
+    relay: RelayService
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Puts a ``Services`` for ``settings`` on ``app``."""
+    celery = create_celery(settings, role="web")
+    runtime = runtime_of(celery)
+
+    def hint(hook_ids: list[UUID]) -> bool:
+        return send_hint(celery, "hooks.handle", [[str(hook_id) for hook_id in hook_ids]], queue="hooks")
+
+    app.extensions["bridge"] = Services(
+        settings=settings,
+        runtime=runtime,
+        celery=celery,
+        hooks=HookService(runtime.db, settings, hint),
+        access=AccessService(runtime.db),
+        tasks=TaskStateService(runtime.db),
+        relay=RelayService(runtime.db),
+    )
+
+
+def of(app: Flask) -> Services:
+    """The services of ``app``."""
+    return cast(Services, app.extensions["bridge"])
+
+
+def services() -> Services:
+    """The services of the application that handles the current request."""
+    return of(current_app)

@@ -1,0 +1,63 @@
+"""Numbers about ourselves for Prometheus, at ``/metrics``: the requests of every process, and what waits.
+
+Under gunicorn the processes share files in ``PROMETHEUS_MULTIPROC_DIR`` (webapp/gunicorn.conf.py makes it); without
+that variable the numbers are this process's own. ``webapp.backlog`` reads the gauges.
+"""
+
+from __future__ import annotations
+
+import os
+
+from flask import Blueprint, Flask, Request, Response, abort, request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_flask_exporter import PrometheusMetrics
+from prometheus_flask_exporter.multiprocess import GunicornPrometheusMetrics
+
+from webapp.auth import public, unlimited
+from webapp.backlog import BacklogCollector
+from webapp.services import of
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def install(app: Flask) -> None:
+    """Counts and times the requests of ``app`` by rule, and serves ``/metrics``."""
+    own = CollectorRegistry()
+    kind = GunicornPrometheusMetrics if _many_processes() else PrometheusMetrics
+    app.before_request(_refuse_odd_methods)
+    kind(app, path=None, registry=own, group_by=rule, defaults_prefix="omninode", buckets=_BUCKETS)
+    backlog = CollectorRegistry()
+    backlog.register(BacklogCollector(of(app)))
+    blueprint = Blueprint("telemetry", __name__)
+
+    @blueprint.get("/metrics")
+    @public
+    @unlimited
+    def metrics() -> Response:
+        """The numbers, in Prometheus' text format."""
+        request.prom_do_not_track = True  # type: ignore[attr-defined]  # the exporter's mark
+        requests = own
+        if _many_processes():
+            requests = CollectorRegistry()
+            MultiProcessCollector(requests)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(requests) + generate_latest(backlog), content_type=_CONTENT_TYPE)
+
+    app.register_blueprint(blueprint)
+
+
+def rule(of_request: Request) -> str:
+    """The rule that a request met: there are few of them, while paths are the callers' to choose."""
+    return of_request.url_rule.rule if of_request.url_rule else "none"
+
+
+def _many_processes() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def _refuse_odd_methods() -> None:
+    if request.method not in _METHODS:
+        request.prom_do_not_track = True  # type: ignore[attr-defined]
+        abort(501)

@@ -1,0 +1,17 @@
+"""Validators that the schemas of several capabilities share."""
+
+from __future__ import annotations
+
+import re
+
+from marshmallow import ValidationError, validate
+
+
+class Whole(validate.Regexp):
+    """The pattern must match the whole text; Python's ``$`` alone would let a last line end pass."""
+
+    def __call__(self, value: str) -> str:  # type: ignore[override]  # we have text only
+        """``value``, where it matches. Raises ValidationError."""
+        if re.fullmatch(self.regex, value) is None:
+            raise ValidationError(self._format_error(value))
+        return value
