@@ -1,0 +1,51 @@
+# `make help` lists what can be done. Everything runs in .venv, made from locked versions.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.made
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help venv run demo test check fault image lock schema clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+venv: $(STAMP) ## Make the virtual environment from locked versions
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "OmniNode Bridge needs Python 3.11 or later; none was found on PATH." >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(STAMP) ## Start the whole system on this machine; Ctrl-C stops it
+	@exec $(BIN)/omninode up
+
+demo: $(STAMP) ## Play 20 services against the running system and check that nothing was lost
+	@exec $(BIN)/omninode demo
+
+check: $(STAMP) ## Lint, types and import contracts, without servers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## Everything: lint, types, contracts, unit, integration, acceptance, a short fault run
+	$(BIN)/python -m pytest
+
+fault: $(STAMP) ## The long fault run: each fault five times
+	$(BIN)/python -m pytest tests/fault --rounds 5
+
+lock: ## Resolve the locked versions anew
+	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--extra embedded --extra dev --output-file requirements-dev.txt pyproject.toml
+
+schema: $(STAMP) ## Write tasks/db/schema.txt anew, after a migration
+	$(BIN)/python -m tests.write_schema
+
+clean: ## Remove the virtual environment and caches (the data in .omninode stays)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
