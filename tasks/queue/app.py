@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, signals
@@ -31,13 +32,14 @@ class BridgeCelery(Celery):
     bridge_stream: StreamWriter
 
 
-def create_celery(settings: Settings, role: str = "worker") -> BridgeCelery:
+def create_celery(settings: Settings, role: str = "worker", imports: Sequence[str] = ()) -> BridgeCelery:
     """Makes an app for ``settings``; opens no connection and imports no task before it is used.
 
-    ``role`` names the process in logs and in PostgreSQL. Any number of apps may be made in one process.
+    ``role`` names the process in logs and in PostgreSQL. ``imports`` are modules with more tasks that a worker
+    loads. Any number of apps may be made in one process.
     """
     app = BridgeCelery("omninode", amqp="tasks.queue.publishing:BridgeAMQP", set_as_current=True)
-    app.conf.update(configuration(settings))
+    app.conf.update(configuration(settings, imports))
     app.bridge = Runtime(settings, role)
     app.bridge_hints = HintSender(app)
     app.bridge_stream = StreamWriter(settings)

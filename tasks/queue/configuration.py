@@ -6,6 +6,7 @@ are short by default; a worker, which would rather wait than drop work, widens t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kombu import Queue
@@ -40,12 +41,12 @@ _OWN_IMPORTS = (
 )
 
 
-def configuration(settings: Settings) -> dict[str, Any]:
-    """Celery's settings for ``settings``, as every process but a running worker uses them."""
+def configuration(settings: Settings, imports: Sequence[str] = ()) -> dict[str, Any]:
+    """Celery's settings for ``settings`` as all but workers use them; ``imports``: more modules with tasks."""
     return {
         "broker_url": settings.redis_url,
         "result_backend": settings.redis_url,
-        "imports": (*_OWN_IMPORTS, *settings.omninode_imports),
+        "imports": (*_OWN_IMPORTS, *imports, *settings.omninode_imports),
         "timezone": "UTC",
         "enable_utc": True,
         **_messages(),

@@ -55,7 +55,7 @@ class HintSender:
     def _begin(self) -> None:
         self._circuit = CircuitBreaker(fail_max=1, reset_timeout=_CIRCUIT_RESET_S, name="hints")
         connection = self._app.connection_for_write(transport_options=SWIFT)
-        self._producers = ProducerPool(connection.Pool(_CONNECTIONS), _CONNECTIONS)
+        self._producers = ProducerPool(connection.Pool(_CONNECTIONS), limit=_CONNECTIONS)
         self._pid = os.getpid()
 
     def _publish(self, task_name: str, args: Sequence[Any], queue: str) -> None:

@@ -12,15 +12,16 @@ from celery.app.amqp import AMQP
 
 from tasks import correlation
 from tasks.stream.transition import CORRELATION_HEADER, transition
+from tasks.stream.writer import StreamWriter
 
 
 class BridgeAMQP(AMQP):
     """Celery's AMQP for an app that has a ``bridge_stream``."""
 
     def _create_task_sender(self) -> Any:
-        publish = super()._create_task_sender()
+        publish = super()._create_task_sender()  # type: ignore[misc]  # not in the stubs
         default_queue: str = self.app.conf.task_default_queue
-        stream = self.app.bridge_stream
+        stream: StreamWriter = self.app.bridge_stream  # type: ignore[attr-defined]
 
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> Any:
             headers = message.headers

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from billiard.einfo import ExceptionWithTraceback
+from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # missing in the stubs
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry, Terminated, TimeLimitExceeded, WorkerLostError
 from celery.worker import state as worker_state
@@ -31,31 +31,12 @@ log = logging.getLogger(__name__)
 _REPLACED = "Replaced by new task"
 
 
-def _noting_success(ended: Callable[..., Any]) -> Callable[..., Any]:
-    def on_success(self: Any, failed__retval__runtime: tuple[Any, Any, Any], **options: Any) -> Any:
-        if not failed__retval__runtime[0]:
-            self.note_end("succeeded")
-        return ended(self, failed__retval__runtime, **options)
-
-    return on_success
-
-
-class ObservedRequest:
-    """A mixin before a Celery ``Request`` class.
+class ObservedRequest(Request):
+    """The request class of every task, before the task's own one if it has one.
 
     Deliveries of a message that ended with the death of its process, or with nothing at all, are limited to
     ``TASK_MAX_DELIVERIES``; then the message is dropped and the task is ``rejected``.
     """
-
-    # Of Celery's Request, which stands after this class in the order of resolution.
-    _app: Any
-    _type: str
-    id: str
-    task: Any
-    acknowledged: bool
-    delivery_info: dict[str, Any]
-    request_dict: dict[str, Any]
-    hostname: str
 
     _ended = False
     _given_up = False
@@ -75,7 +56,7 @@ class ObservedRequest:
             transition(
                 state,
                 self.id,
-                self._type,
+                self.type,
                 attempt=headers.get("retries") or 0,
                 queue=self.delivery_info.get("routing_key"),
                 worker=self.hostname,
@@ -99,7 +80,7 @@ class ObservedRequest:
         """Whether to skip the task: it was revoked or has expired, or its message came too often."""
         if self._given_up:
             return True
-        if super().revoked():  # type: ignore[misc]
+        if super().revoked():
             return True
         if self._redelivered() and self._counter().so_far() >= self._limit():
             self._deliveries = self._limit()
@@ -108,7 +89,7 @@ class ObservedRequest:
             return True
         return False
 
-    def on_accepted(self, pid: int, time_accepted: float) -> None:
+    def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """A process of the pool has begun with the task."""
         if self._redelivered():
             self._deliveries = self._counter().began_again()
@@ -116,29 +97,26 @@ class ObservedRequest:
         if pid == os.getpid():
             # A pool of threads, or none: what runs here may hold up the timer that flushes.
             self._stream().flush()
-        super().on_accepted(pid, time_accepted)  # type: ignore[misc]
+        super().on_accepted(pid, time_accepted)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The soft or the hard time limit has passed."""
         task = self.task
         if not soft and not worker_state.should_terminate and task.acks_on_failure_or_timeout:
             self.note_end("failed", TimeLimitExceeded(timeout))
-        super().on_timeout(soft, timeout)  # type: ignore[misc]
+        super().on_timeout(soft, timeout)
 
     def on_retry(self, exc_info: Any) -> None:
         """The task has sent its next attempt."""
         self.note_end("retried", _unwrapped(exc_info))
-        super().on_retry(exc_info)  # type: ignore[misc]
+        super().on_retry(exc_info)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The task ended with an exception: an error, a wish of its own, or the death of its process."""
-        error = _unwrapped(exc_info)
+        error: Any = _unwrapped(exc_info)
         task = self.task
         if isinstance(error, Reject):
-            if error.requeue:
-                self._counter().forget()
-            else:
-                self.note_end("rejected", str(error.reason))
+            self._told_to_reject(error)
         elif isinstance(error, Ignore):
             if error.args[:1] != (_REPLACED,):
                 self.note_end("succeeded")
@@ -149,13 +127,13 @@ class ObservedRequest:
                 self.note_end("retried", error)
         elif _is_an_end(error, task):
             self.note_end("failed", error)
-        super().on_failure(exc_info, send_failed_event, return_ok)  # type: ignore[misc]
+        super().on_failure(exc_info, send_failed_event, return_ok)
 
     def acknowledge(self) -> None:
         """Acknowledges the message, after its transitions are in the stream."""
         if not self.acknowledged:
             self._stream().flush()
-        super().acknowledge()  # type: ignore[misc]
+        super().acknowledge()
 
     def reject(self, requeue: bool = False) -> None:
         """Gives the message back, or drops it, after its transitions are in the stream."""
@@ -164,52 +142,62 @@ class ObservedRequest:
             if not requeue:
                 self.note_end("rejected")
             self._stream().flush()
-        super().reject(requeue)  # type: ignore[misc]
+        super().reject(requeue)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         self.note_end("revoked", reason)
         super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]
 
+    def _told_to_reject(self, wish: Any) -> None:
+        if wish.requeue:
+            self._counter().forget()
+        else:
+            self.note_end("rejected", str(wish.reason))
+
     def _give_up(self, reason: str) -> None:
         self._given_up = True
         error = WorkerLostError(f"given up after {self._deliveries} deliveries: {reason}")
-        log.error("task-given-up", extra={"task_id": self.id, "task_name": self._type, "error": str(error)})
+        log.error("task-given-up", extra={"task_id": self.id, "task_name": self.type, "error": str(error)})
         self.note_end("rejected", error)
         self.task.backend.mark_as_failure(
             self.id,
             error,
             request=self._context,  # type: ignore[attr-defined]
-            store_result=self.store_errors,  # type: ignore[attr-defined]
+            store_result=self.store_errors,
         )
 
     def _redelivered(self) -> bool:
         return bool(self.delivery_info.get("redelivered"))
 
     def _counter(self) -> Deliveries:
-        return Deliveries(runtime_of(self._app), self.id, self.request_dict.get("retries") or 0)
+        return Deliveries(runtime_of(self.app), self.id, self.request_dict.get("retries") or 0)
 
     def _limit(self) -> int:
-        return runtime_of(self._app).settings.task_max_deliveries
+        return runtime_of(self.app).settings.task_max_deliveries
 
     def _stream(self) -> StreamWriter:
-        stream: StreamWriter = self._app.bridge_stream
+        app: Any = self.app
+        stream: StreamWriter = app.bridge_stream
         return stream
-
-
-class BridgeRequest(ObservedRequest, Request):
-    """The request class of every task that has none of its own."""
-
-    on_success = Request.on_success
 
 
 def observe_tasks(app: Celery) -> None:
     """Makes every registered task of ``app`` use an observed request class, a user's own class included."""
     for task in app.tasks.values():
         used = symbol_by_name(task.Request)
-        if used is Request:
-            task.Request = BridgeRequest
-        elif not issubclass(used, ObservedRequest):
-            task.Request = type(f"Observed{used.__name__}", (ObservedRequest, used), {"on_success": used.on_success})
+        observed: Any = ObservedRequest
+        if used is not Request and not issubclass(used, ObservedRequest):
+            observed = type(f"Observed{used.__name__}", (ObservedRequest, used), {})
+        task.Request = observed
+
+
+def _noting_success(ended: Callable[..., Any]) -> Callable[..., Any]:
+    def on_success(self: ObservedRequest, failed__retval__runtime: tuple[Any, Any, Any], **options: Any) -> Any:
+        if not failed__retval__runtime[0]:
+            self.note_end("succeeded")
+        return ended(self, failed__retval__runtime, **options)
+
+    return on_success
 
 
 def _is_an_end(error: BaseException, task: Any) -> bool:

@@ -21,15 +21,16 @@ def install(app: Celery, stream: StreamWriter) -> None:
             stream.become_patient(sender.timer.call_after)
             request.note("received")
 
-    def on_unknown(sender: Any = None, message: Any = None, name: str = "", id: str = "", **_: Any) -> None:  # noqa: A002
+    def on_unknown(sender: Any = None, message: Any = None, name: str = "", id: str = "", **_: Any) -> None:
         if sender.app is app:
             _rejected(sender, message, id, name, "NotRegistered", f"no task of this name is registered: {name}")
 
     def on_rejected(sender: Any = None, message: Any = None, exc: Any = None, **_: Any) -> None:
         headers = message.headers or {}
         if sender.app is app and headers.get("id"):
-            error_type = type(exc).__name__ if exc is not None else None
-            _rejected(sender, message, headers["id"], headers.get("task"), error_type, str(exc or "not a task message"))
+            error_type = None if exc is None else type(exc).__name__
+            error = str(exc or "this is not a task message")
+            _rejected(sender, message, headers["id"], headers.get("task"), error_type, error)
 
     def _rejected(
         sender: Any, message: Any, task_id: str, name: str | None, error_type: str | None, error: str

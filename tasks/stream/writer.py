@@ -41,6 +41,7 @@ class StreamWriter:
         self._settings = settings
         self._stream = stream
         self._timeout_s = _SWIFT_S
+        self._later: Later | None = None
         self._begin()
 
     @property
@@ -108,7 +109,7 @@ class StreamWriter:
         self._io = threading.Lock()
         self._buffer: deque[dict[str, Any]] = deque()
         self._client: redis.Redis | None = None
-        self._later: Later | None = None
+        self._later = None
         self._flush_is_due = False
         self._resume_at = 0.0
         self._failures = 0
@@ -119,8 +120,8 @@ class StreamWriter:
             self._client = self._connect()
         pipeline = self._client.pipeline(transaction=False)
         for entry in batch:
-            pipeline.execute_command(
-                "XADD", self._stream, "MAXLEN", "~", self._settings.stream_max_entries, "*", "e", orjson.dumps(entry)
+            pipeline.xadd(
+                self._stream, {"e": orjson.dumps(entry)}, maxlen=self._settings.stream_max_entries, approximate=True
             )
         pipeline.execute()
 
