@@ -64,6 +64,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
 def postgres(folder: Path, port: int, *, durable: bool = True) -> Server:
     """PostgreSQL with its data in ``folder``; made by initdb on first use. As root it runs as another user.
 
@@ -101,7 +112,7 @@ def postgres(folder: Path, port: int, *, durable: bool = True) -> Server:
         finally:
             connection.close()
 
-    return Server("postgres", _dying_with_parent(command, unprivileged=True), url, port, probe)
+    return Server("postgres", dying_with_parent(command, unprivileged=True, death_signal="SIGINT"), url, port, probe)
 
 
 def valkey(folder: Path, port: int) -> Server:
@@ -126,7 +137,7 @@ def valkey(folder: Path, port: int) -> Server:
         finally:
             client.close()
 
-    return Server("valkey", _dying_with_parent((_valkey_binary(), str(config))), url, port, probe)
+    return Server("valkey", dying_with_parent((_valkey_binary(), str(config))), url, port, probe)
 
 
 def kafka(port: int) -> Server:
@@ -146,7 +157,7 @@ def kafka(port: int) -> Server:
     def probe() -> None:
         socket.create_connection((HOST, port), 2).close()
 
-    return Server("kafka", _dying_with_parent(command), f"{HOST}:{port}", port, probe)
+    return Server("kafka", dying_with_parent(command), f"{HOST}:{port}", port, probe)
 
 
 def _valkey_binary() -> str:
@@ -157,10 +168,13 @@ def _valkey_binary() -> str:
     return str(found[0])
 
 
-def _dying_with_parent(command: tuple[str, ...], *, unprivileged: bool = False) -> tuple[str, ...]:
+def dying_with_parent(
+    command: tuple[str, ...], *, unprivileged: bool = False, death_signal: str = "SIGTERM"
+) -> tuple[str, ...]:
+    """``command`` so wrapped that it gets ``death_signal`` when its parent dies; as another user where root asks."""
     change = unprivileged and os.geteuid() == 0
     identity = (str(_UNPRIVILEGED_ID),) * 2 if change else ("-", "-")
-    return (sys.executable, "-ISE", child.__file__, *identity, *command)
+    return (sys.executable, "-ISE", child.__file__, death_signal, *identity, *command)
 
 
 def _enterable_binaries() -> Path:
