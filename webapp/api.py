@@ -15,7 +15,7 @@ from webapp.docs.views import blueprint as docs
 from webapp.health import checks
 from webapp.health.views import blueprint as health
 from webapp.hooks import views as hooks
-from webapp.hooks.schemas import FieldErrorSchema
+from webapp.hooks.schemas import BatchSchema, FieldErrorSchema
 from webapp.json_provider import dumps
 from webapp.tasks_api.views import blueprint as tasks
 
@@ -93,6 +93,7 @@ def _version() -> str:
 
 def _describe_shared(api: BridgeApi) -> None:
     components = api.spec.components
+    components.schema("Batch", schema=BatchSchema)
     components.security_scheme(
         "bearerKey", {"type": "http", "scheme": "bearer", "description": "An API key, `omni_…`."}
     )
@@ -108,7 +109,7 @@ def _describe_shared(api: BridgeApi) -> None:
         "header",
         {
             "name": "X-Correlation-ID",
-            "description": "Ties this request to others. One that is not valid is replaced.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/-]{1,128}$"},
+            "description": "Ties this request to others: 1 to 128 of `A-Z a-z 0-9 . _ : / -`; another is replaced.",
+            "schema": text,
         },
     )

@@ -46,7 +46,7 @@ class BacklogCollector(Collector):
     def _read(self) -> list[Metric]:
         up = GaugeMetricFamily("omninode_postgresql_up", "Whether PostgreSQL answered the last time it was asked.")
         try:
-            found = [*self._inbox(), *self._rest()]
+            found = [*self._inbox(), *self._relay(), *self._tasks()]
         except BridgeError as problem:
             log.warning("backlog-unreadable", extra={"code": problem.code})
             up.add_metric([], 0)
@@ -65,14 +65,28 @@ class BacklogCollector(Collector):
         oldest.add_metric([], stats["oldest_received_s"])
         return [inbox, oldest]
 
-    def _rest(self) -> list[Metric]:
-        lag = GaugeMetricFamily(
-            "omninode_journal_lag_rows", "Journal ids that a sink has not passed.", labels=["sink"]
-        )
+    def _relay(self) -> list[Metric]:
+        status = self._services.relay.status()
+        return [
+            _of_sink("omninode_journal_lag_rows", "Journal rows that a sink has not passed.", status["lag_rows"]),
+            _of_sink("omninode_journal_lag_seconds", "Age of the oldest such row.", status["lag_s"]),
+            _of_sink("omninode_relay_sent_rows", "Journal rows that the sink has taken.", status["sent_rows"]),
+            _of_sink(
+                "omninode_relay_dead_letters",
+                "Journal rows that went to a dead letter topic.",
+                status["dead_letters"],
+            ),
+        ]
+
+    def _tasks(self) -> list[Metric]:
         tasks = GaugeMetricFamily("omninode_open_tasks", "Celery tasks without an end, by state.", labels=["state"])
         with self._services.runtime.db.transaction(statement_timeout_ms=_STATEMENT_MS) as tx:
-            for row in tx.all(QUERIES["journal_lag"]):
-                lag.add_metric([row["sink"]], row["lag"])
             for row in tx.all(QUERIES["open_tasks"]):
                 tasks.add_metric([row["state"]], row["count"])
-        return [lag, tasks]
+        return [tasks]
+
+
+def _of_sink(name: str, documentation: str, value: float) -> Metric:
+    gauge = GaugeMetricFamily(name, documentation, labels=["sink"])
+    gauge.add_metric(["kafka"], value)
+    return gauge

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
-from bridges.relay.service import RelayService
 from celery import Celery
 from flask import Flask, current_app
-from tasks.states.service import TaskStateService
 
+from bridges.relay.service import RelayService
 from tasks.access.service import AccessService
 from tasks.hooks.service import HookService
 from tasks.queue.app import create_celery
 from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
+from tasks.states.service import TaskStateService
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def install(app: Flask, settings: Settings) -> None:
         hooks=HookService(runtime.db, settings, hint),
         access=AccessService(runtime.db),
         tasks=TaskStateService(runtime.db),
-        relay=RelayService(runtime.db),
+        relay=RelayService(runtime.db, settings),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from flask import Blueprint, Flask, Request, Response, abort, request
+from flask import Blueprint, Flask, Request, Response, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_flask_exporter import PrometheusMetrics
@@ -27,7 +27,7 @@ def install(app: Flask) -> None:
     """Counts and times the requests of ``app`` by rule, and serves ``/metrics``."""
     own = CollectorRegistry()
     kind = GunicornPrometheusMetrics if _many_processes() else PrometheusMetrics
-    app.before_request(_refuse_odd_methods)
+    app.before_request(_overlook_odd_methods)
     kind(app, path=None, registry=own, group_by=rule, defaults_prefix="omninode", buckets=_BUCKETS)
     backlog = CollectorRegistry()
     backlog.register(BacklogCollector(of(app)))
@@ -57,7 +57,7 @@ def _many_processes() -> bool:
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
-def _refuse_odd_methods() -> None:
+def _overlook_odd_methods() -> None:
+    """A method is a label, and callers may make up any number of them."""
     if request.method not in _METHODS:
         request.prom_do_not_track = True  # type: ignore[attr-defined]
-        abort(501)

@@ -12,6 +12,6 @@ class Whole(validate.Regexp):
 
     def __call__(self, value: str) -> str:  # type: ignore[override]  # we have text only
         """``value``, where it matches. Raises ValidationError."""
-        if re.fullmatch(self.regex, value) is None:
+        if re.fullmatch(str(self.regex.pattern), value) is None:
             raise ValidationError(self._format_error(value))
         return value

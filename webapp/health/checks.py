@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import redis
-from bridges.relay.service import RelayService
 from flask import Flask
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from bridges.relay.service import RelayService
 from tasks.db.pool import Database
-from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from webapp.health.probes import DEGRADED, HEALTHY, UNHEALTHY, Probe, Verdict
 from webapp.services import of
 
 _STATEMENT_MS = 1000
 _REDIS_TIMEOUT_S = 0.5
+_LAG_LIMIT_S = 15.0
 _KEY = "bridge-probes"
 
 
@@ -67,6 +68,17 @@ def redis_server(url: str) -> Verdict:
 
 
 def relay(service: RelayService) -> Verdict:
-    """Healthy where the relay keeps up."""
-    service.status()
+    """Unhealthy where the relay meets trouble, degraded where rows wait too long or topics were lost."""
+    try:
+        status = service.status()
+    except BridgeError:
+        return Verdict(UNHEALTHY, "Not known: how the relay does stands in PostgreSQL.")
+    waiting = f"{status['lag_rows']} rows wait for Kafka, the oldest for {status['lag_s']:.0f} s"
+    if status["trouble"]:
+        return Verdict(UNHEALTHY, f"The relay can't send: {waiting}. Nothing is lost.")
+    if status["lag_s"] > _LAG_LIMIT_S:
+        cause = "The relay is behind" if status["active"] else "No relay runs"
+        return Verdict(DEGRADED, f"{cause}: {waiting}.")
+    if status["lost_topics"]:
+        return Verdict(DEGRADED, "Topics lost what they held; `omninode relay replay` fills them again.")
     return Verdict(HEALTHY)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, post_load, validate, validates_schema
-from marshmallow.exceptions import ValidationError
+from marshmallow import RAISE, Schema, fields, post_load, validate
 
 from tasks.hooks.model import STATES, NewHook
 from tasks.paging import MAX_LIMIT
@@ -179,11 +178,6 @@ class HookQuerySchema(Schema):
     cursor = fields.String(
         validate=validate.Length(1, 500), metadata={"description": "From the `next` link of a page; opaque."}
     )
-
-    @validates_schema(skip_on_field_errors=True)
-    def _ordered(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        if "since" in data and "until" in data and data["since"] > data["until"]:
-            raise ValidationError("must not be before since", field_name="until")
 
 
 class HookSummarySchema(Schema):

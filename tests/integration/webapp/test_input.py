@@ -135,4 +135,4 @@ def test_problems_of_routing(client: FlaskClient) -> None:
     refused = client.delete("/hooks")
     assert problem_of(refused, 405)["code"] == "HTTP_405"
     assert "POST" in refused.headers["Allow"]
-    problem_of(client.open("/hooks", method="BREW"), 501)
+    problem_of(client.open("/hooks", method="BREW"), 405)

@@ -1,0 +1,91 @@
+"""schemathesis on our own description: no request, good or bad, meets a 500 or an answer that is not described.
+
+The same requests every time. More examples look further: ``FUZZ_EXAMPLES=500 pytest tests/…/test_openapi_fuzz.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from flask import Flask
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.specs.openapi.checks import AcceptedNegativeData, RejectedPositiveData
+from werkzeug.serving import make_server
+
+from tests.integration.webapp.support import client_with
+
+_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+
+
+@pytest.fixture
+def server_url(app: Flask) -> Iterator[str]:
+    """The application on a port."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def is_a_finding(_context: Any, failure: Any, _case: Any, response: Any) -> bool:
+    """Whether a failed check tells of a fault: not where a rule of ours can't be said in JSON Schema."""
+    if isinstance(failure, RejectedPositiveData) and response.status_code == 422:
+        problem = response.json()
+        known = {"/cursor", "/Idempotency-Key"}  # opaque; and the draft's quoting
+        return not (
+            problem["code"] == "IDEMPOTENCY_1"
+            or {error["pointer"] for error in problem["errors"]} <= known
+            or all("beyond 64 bits" in error["detail"] for error in problem["errors"])
+        )
+    if isinstance(failure, AcceptedNegativeData):
+        return int(response.status_code) != 207  # an item of a batch fails alone
+    return True
+
+
+def test_every_answer_is_as_described(app: Flask, server_url: str) -> None:
+    key = client_with(app, "hooks:write", "hooks:read").environ_base["HTTP_AUTHORIZATION"]
+    config = SchemathesisConfig.from_dict(
+        {
+            "headers": {"Authorization": key},
+            "seed": 1,
+            "continue-on-failure": True,
+            "generation": {
+                "max-examples": _EXAMPLES,
+                "deterministic": True,
+                "no-shrink": True,
+                "allow-x00": False,  # PostgreSQL's text can't hold NUL; test_input tells what then happens
+            },
+            "phases": {"stateful": {"enabled": False}},
+        }
+    )
+    schema = schemathesis.openapi.from_url(f"{server_url}/openapi.json", config=config)
+    schema.hooks.register_hook_with_name(is_a_finding, "filter_failure")
+    requests, findings = 0, []
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.ScenarioFinished):
+            requests += len(event.recorder.cases)
+            findings += _failures(event)
+        elif isinstance(event, events.NonFatalError | events.FatalError | events.SchemaAnalysisWarnings):
+            findings.append(repr(event))
+    assert findings == []
+    assert requests > 300
+
+
+def _failures(event: events.ScenarioFinished) -> list[str]:
+    return [
+        f"{event.phase.value} {event.label} {check.name}: {check.failure_info.failure.message}\n"
+        f"{check.failure_info.code_sample}"
+        for checks in event.recorder.checks.values()
+        for check in checks
+        if check.failure_info is not None
+    ]
