@@ -1,0 +1,60 @@
+"""The command line: ``omninode``, and the same commands under ``flask --app webapp``.
+
+One module holds one group of commands; ``command`` holds what all of them share.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import click
+from flask import Flask
+
+from webapp.cli import db, dead, demo, doctor, hooks, keys, onex, tasks, topics
+from webapp.cli import relay as relay_commands
+from webapp.cli.command import JSON_OPTION, STACK_OPTION
+from webapp.cli.deferred import Deferred
+
+COMMANDS: tuple[click.Command, ...] = (
+    Deferred("up", "webapp.stack.commands", "Start the whole system on this machine, with embedded servers."),
+    Deferred("down", "webapp.stack.commands", "Stop the system that runs in this folder."),
+    doctor.command,
+    db.group,
+    keys.group,
+    hooks.group,
+    dead.group,
+    tasks.group,
+    relay_commands.group,
+    topics.group,
+    onex.group,
+    demo.command,
+)
+
+
+@click.group(
+    commands=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[JSON_OPTION, STACK_OPTION],
+)
+@click.version_option(package_name="omninode-bridge", prog_name="omninode")
+def omninode(**_given: object) -> None:
+    """OmniNode Bridge: webhooks in, handled jobs and mirrored state out.
+
+    Settings come from the environment (DATABASE_URL, REDIS_URL, …), else from the stack that `omninode up` runs in
+    this folder. Exit codes: 0 done, 1 failed, 2 bad usage.
+    """
+
+
+def main() -> None:
+    """The entry point ``omninode``. Log lines stay off the terminal: a command says itself what went wrong."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    # One of the embedded servers' packages warns of a variable that it does not need here.
+    warnings.filterwarnings("ignore", module="platformdirs")
+    omninode(prog_name="omninode")
+
+
+def register(app: Flask) -> None:
+    """Puts the same commands under ``flask --app webapp``."""
+    for command in COMMANDS:
+        app.cli.add_command(command)

@@ -1,0 +1,109 @@
+"""What a command works with: settings, connections and services, each made when first used."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from uuid import UUID
+
+from celery import Celery
+
+from bridges.relay.service import RelayService
+from tasks.access.service import AccessService
+from tasks.access.service import Request as Origin
+from tasks.db.pool import Database
+from tasks.hooks.service import HookService
+from tasks.queue.app import create_celery
+from tasks.queue.hints import send_hint
+from tasks.runtime import Runtime, runtime_of
+from tasks.settings import Settings
+from tasks.states.service import TaskStateService
+from webapp.cli import surroundings
+from webapp.cli.output import Output
+from webapp.cli.surroundings import Surroundings
+
+
+class Session:
+    """One command's run. A context manager: it closes what was opened."""
+
+    def __init__(self, *, as_json: bool, stack_dir: Path | None = None, stack_first: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Output(as_json)
+        self._stack_dir = stack_dir
+        self._stack_first = stack_first
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What the command works on. Raises SettingsError."""
+        return surroundings.find(os.environ, self._stack_dir, stack_first=self._stack_first)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings. Raises SettingsError."""
+        return self.surroundings.settings
+
+    @cached_property
+    def celery(self) -> Celery:
+        """A Celery app that can publish."""
+        return create_celery(self.settings, role="cli")
+
+    @property
+    def runtime(self) -> Runtime:
+        """The connections."""
+        return runtime_of(self.celery)
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+        return self.runtime.db
+
+    @cached_property
+    def hooks(self) -> HookService:
+        """The hook service, its hints sent."""
+        return HookService(self.db, self.settings, self._hint)
+
+    @cached_property
+    def access(self) -> AccessService:
+        """Keys and audit."""
+        return AccessService(self.db)
+
+    @cached_property
+    def tasks(self) -> TaskStateService:
+        """The mirrored task states."""
+        return TaskStateService(self.db)
+
+    @cached_property
+    def relay(self) -> RelayService:
+        """The relay to Kafka."""
+        return RelayService(self.db, self.settings)
+
+    def audit(self, code: str, detail: str) -> None:
+        """Records in the audit log that this command did what only an operator may do."""
+        self.access.admin_act(code, Origin(method="CLI", path=_program()), actor=f"cli:{_user()}", detail=detail)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if "celery" in self.__dict__:
+            self.runtime.close()
+
+    def _hint(self, hook_ids: list[UUID]) -> bool:
+        return send_hint(self.celery, "hooks.handle", [[str(hook_id) for hook_id in hook_ids]], queue="hooks")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name
