@@ -1,0 +1,1 @@
+"""Kafka: the only home of its client library. Producer port and adapter, topics, readers, dead letters."""

@@ -1,0 +1,67 @@
+"""The Kafka headers of an event: CloudEvents 1.0 in the binary mode of its Kafka binding, trace and correlation.
+
+Sources: CloudEvents Kafka Protocol Binding 1.0.2; W3C Trace Context, section 3.2.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from bridges.onex.envelope import OnexEnvelopeV1
+from bridges.onex.topics import cloud_event_type
+
+Header = tuple[str, bytes]
+
+_SPEC_VERSION: Header = ("ce_specversion", b"1.0")
+_CONTENT_TYPE: Header = ("content-type", b"application/json")
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
+
+
+class EventHeaders:
+    """Makes the headers of events; what all of them share is encoded once."""
+
+    def __init__(self, environment: str, node_id: str) -> None:
+        source = f"/omninode-bridge/{environment}/{quote(node_id, safe='')}"
+        self._source: Header = ("ce_source", source.encode())
+        self._types: dict[str, Header] = {}
+
+    def of(self, envelope: OnexEnvelopeV1) -> list[Header]:
+        """The headers of ``envelope``, which must be valid."""
+        headers = [
+            ("ce_id", envelope.event_id.encode()),
+            self._source,
+            self._type_of(envelope.event_type),
+            _SPEC_VERSION,
+            ("ce_time", envelope.event_timestamp.encode()),
+            _CONTENT_TYPE,
+        ]
+        correlation_id = envelope.correlation_id
+        if correlation_id is not None:
+            headers.append(("correlation-id", correlation_id.encode()))
+            trace = traceparent(correlation_id, envelope.event_id)
+            if trace is not None:
+                headers.append(("traceparent", trace.encode()))
+        return headers
+
+    def _type_of(self, event_type: str) -> Header:
+        header = self._types.get(event_type)
+        if header is None:
+            header = self._types[event_type] = ("ce_type", cloud_event_type(event_type).encode())
+        return header
+
+
+def traceparent(correlation_id: str, event_id: str) -> str | None:
+    """The trace context of an event whose correlation id is a trace id or a whole ``traceparent``; else None.
+
+    The parent id is the last half of the event's id: the span of this event, the same however often it is sent.
+    """
+    if len(correlation_id) == 32 and _TRACE_ID.fullmatch(correlation_id):
+        trace_id, flags = correlation_id, "01"
+    elif match := _TRACEPARENT.fullmatch(correlation_id):
+        trace_id, flags = match[1], match[2]
+    else:
+        return None
+    span_id = event_id.replace("-", "")[16:].lower()
+    return f"00-{trace_id}-{span_id}-{flags}" if span_id.strip("0") else None

@@ -1,0 +1,35 @@
+"""The relay as a bridge task: works for a slice, then sends its successor; beat sends one as a safety net."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Task, shared_task
+
+from bridges.relay.loop import relay
+from bridges.relay.sink import SinkHolder
+from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.queue import shutdown
+from tasks.queue.hints import send_hint
+from tasks.runtime import runtime_of
+
+log = logging.getLogger(__name__)
+TASK_NAME = "bridges.relay"
+QUEUE = "bridges"
+# This process's connections to Kafka, kept from slice to slice; opened by the first.
+_holder = SinkHolder()
+
+
+@shared_task(name=TASK_NAME, bind=True, acks_late=True, ignore_result=True)
+def run_slice(self: Task[Any, Any]) -> None:
+    """Relays for ``bridge_slice_s``; ends at once where another relay is at work or the worker is stopping."""
+    runtime = runtime_of(self.app)
+    try:
+        held = relay(runtime.db, runtime.settings, _holder, shutdown, runtime.settings.bridge_slice_s)
+    except (DatabaseUnavailable, DatabaseBusy) as problem:
+        _holder.drop()
+        log.warning("relay-without-database", extra={"error": problem.detail})
+        return
+    if held:
+        send_hint(self.app, TASK_NAME, [], QUEUE)

@@ -1,0 +1,72 @@
+"""The relay's connections to Kafka: made when needed, dropped after any trouble, kept from slice to slice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bridges.kafka.admin import TopicAdmin
+from bridges.kafka.connection import SinkUnavailable
+from bridges.kafka.producer import KafkaPythonProducer, Producer
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class KafkaSink:
+    """A producer and a look at the topics, of the same cluster."""
+
+    producer: Producer
+    admin: TopicAdmin
+
+    def close(self) -> None:
+        """Gives up what is not confirmed and closes both connections."""
+        self.producer.close()
+        with suppress(SinkUnavailable):
+            self.admin.close()
+
+
+def connect(settings: Settings) -> KafkaSink:
+    """Connects to Kafka.
+
+    Raises:
+        SinkUnavailable: no broker answered within 2 s.
+    """
+    admin = TopicAdmin(settings)
+    try:
+        return KafkaSink(KafkaPythonProducer(settings), admin)
+    except SinkUnavailable:
+        admin.close()
+        raise
+
+
+class SinkHolder:
+    """One sink for each process, over many slices of the relay."""
+
+    def __init__(self, connector: Callable[[Settings], KafkaSink] = connect) -> None:
+        self._connector = connector
+        self._sink: KafkaSink | None = None
+        self._pid = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether this process has a sink that was not dropped."""
+        return self._sink is not None and self._pid == os.getpid()
+
+    def get(self, settings: Settings) -> KafkaSink:
+        """This process's sink, connected now where there is none.
+
+        Raises:
+            SinkUnavailable: no broker answered within 2 s.
+        """
+        if self._sink is None or self._pid != os.getpid():
+            self._sink = self._connector(settings)
+            self._pid = os.getpid()
+        return self._sink
+
+    def drop(self) -> None:
+        """Closes the sink, if there is one: nothing that it has not sent yet is sent any more."""
+        sink, self._sink = self._sink, None
+        if sink is not None and self._pid == os.getpid():
+            sink.close()

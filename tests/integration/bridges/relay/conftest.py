@@ -1,0 +1,40 @@
+"""Fixtures of the relay's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tasks.db.pool import Database
+from tasks.settings import Settings
+from tests.integration.bridges.relay.support import Journal, RunningRelay
+
+
+@pytest.fixture
+def db(settings: Settings) -> Iterator[Database]:
+    """A pool of connections to the test's database."""
+    database = Database(settings, "test")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def journal(db: Database, settings: Settings) -> Journal:
+    """The journal of the test's database, and what Kafka has of it."""
+    return Journal(db, settings)
+
+
+@pytest.fixture
+def start_relay(settings: Settings) -> Iterator[Callable[..., RunningRelay]]:
+    """Starts relays that end with the test."""
+    running: list[RunningRelay] = []
+
+    def start(changed: Settings | None = None, **options: Any) -> RunningRelay:
+        running.append(RunningRelay(changed or settings, **options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()

@@ -1,0 +1,139 @@
+"""What the relay's tests share: a journal to write to, and relays that run beside the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from bridges.kafka.consumer import InRecord, read_all
+from bridges.onex.topics import dead_letter_topic, topic_for
+from bridges.relay.loop import relay
+from bridges.relay.service import RelayService
+from bridges.relay.sink import SinkHolder
+from tasks.db.pool import Database, Transaction
+from tasks.journal.model import JournalEvent
+from tasks.journal.store import append
+from tasks.settings import Settings
+
+
+class EventStop:
+    """A stop that a test sets."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        return self._event.wait(seconds)
+
+
+class RunningRelay:
+    """A relay in a thread of its own, slice after slice, as the worker runs it."""
+
+    def __init__(self, settings: Settings, slice_s: float = 1.0) -> None:
+        self.settings = settings
+        self.stop_event = EventStop()
+        self.holder = SinkHolder()
+        self.slices_held = 0
+        self._slice_s = slice_s
+        self._thread = ThreadPoolExecutor(1)
+        self._future = self._thread.submit(self._run)
+
+    def stop(self) -> None:
+        """Ends it, and raises what it raised."""
+        self.stop_event.set()
+        self._future.result(30)
+        self._thread.shutdown()
+
+    def _run(self) -> None:
+        db = Database(self.settings, "relay-test")
+        try:
+            while not self.stop_event.requested():
+                held = relay(db, self.settings, self.holder, self.stop_event, self._slice_s)
+                self.slices_held += held
+                if not held:
+                    self.stop_event.wait(0.05)
+        finally:
+            self.holder.drop()
+            db.close()
+
+
+class Journal:
+    """Writes journal rows and reads back what Kafka has of them."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db = db
+        self.settings = settings
+        self.service = RelayService(db, settings)
+
+    def write(self, count: int = 1, *, keys: int = 5, event_type: str = "hook-received", size: int = 20) -> None:
+        """Rows of ``keys`` aggregates in one transaction."""
+        with self.db.transaction() as tx:
+            append(tx, [self.event(f"a{n % keys}", n // keys + 1, event_type, size) for n in range(count)])
+
+    def event(self, key: str, version: int, event_type: str = "hook-received", size: int = 20) -> JournalEvent:
+        return JournalEvent("thing", key, version, event_type, {"text": "x" * size}, correlation_id=f"c-{key}")
+
+    def add(self, tx: Transaction, key: str, version: int) -> int:
+        return append(tx, [self.event(key, version)])[0]
+
+    def rows(self) -> list[dict[str, Any]]:
+        with self.db.transaction() as tx:
+            return tx.all("SELECT id, event_id, event_type, aggregate_id, version FROM journal ORDER BY id")
+
+    def topics(self) -> list[str]:
+        types = {row["event_type"] for row in self.rows()}
+        return sorted(topic_for(kind, self.settings.environment) for kind in types)
+
+    def on_kafka(self, until_idle_s: float = 0.4) -> list[InRecord]:
+        return list(read_all(self.settings, self.topics(), until_idle_s))
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        topics = [dead_letter_topic(topic) for topic in self.topics()]
+        return [orjson.loads(record.value) for record in read_all(self.settings, topics, 0.4)]
+
+    def caught_up(self) -> bool:
+        return bool(self.service.status()["lag_rows"] == 0)
+
+    def wait_caught_up(self, seconds: float = 30.0) -> None:
+        wait_for(self.caught_up, seconds, lambda: f"relay status: {self.service.status()}")
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, describe: Callable[[], str] = str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, describe()
+        time.sleep(0.02)
+
+
+def event_ids(records: list[InRecord]) -> set[UUID]:
+    """The distinct event ids of records."""
+    return {UUID(orjson.loads(record.value)["event_id"]) for record in records}
+
+
+def first_versions_in_order(records: list[InRecord]) -> bool:
+    """Whether each key's versions, duplicates aside, rise in each partition."""
+    seen: set[str] = set()
+    last: dict[tuple[str, int, bytes | None], int] = {}
+    for record in sorted(records, key=lambda record: (record.topic, record.partition, record.offset)):
+        envelope = orjson.loads(record.value)
+        if envelope["event_id"] in seen:
+            continue
+        seen.add(envelope["event_id"])
+        place = (record.topic, record.partition, record.key)
+        version = envelope["metadata"]["aggregate_version"]
+        if version <= last.get(place, 0):
+            return False
+        last[place] = version
+    return True
