@@ -10,7 +10,7 @@ SELECT stream_position FROM sink_cursors WHERE sink = 'mirror' FOR UPDATE
 -- name: move_cursor --
 UPDATE sink_cursors
 SET stream_position = %(position)s,
-    detail = CASE WHEN %(malformed)s + %(repeated)s = 0 THEN detail ELSE detail || jsonb_build_object(
+    detail = CASE WHEN %(malformed)s::bigint + %(repeated)s::bigint = 0 THEN detail ELSE detail || jsonb_build_object(
         'malformed', COALESCE((detail ->> 'malformed')::bigint, 0) + %(malformed)s,
         'repeated', COALESCE((detail ->> 'repeated')::bigint, 0) + %(repeated)s) END,
     updated_at = now()

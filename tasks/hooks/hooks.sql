@@ -31,7 +31,7 @@ UPDATE inbox SET delivery_id = NULL WHERE id = ANY(%(ids)s::uuid[])
 -- name: claim_due --
 -- received | retrying -> processing, oldest first; rows that another worker is claiming are passed over.
 WITH due AS (
-    SELECT id FROM inbox
+    SELECT id, state FROM inbox
     WHERE state IN ('received', 'retrying') AND next_attempt_at <= now()
     ORDER BY next_attempt_at
     LIMIT %(limit)s
@@ -43,7 +43,7 @@ SET state = 'processing', attempt = attempt + 1, version = version + 1,
 FROM due
 WHERE inbox.id = due.id
 RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
-          attempt, version, body
+          attempt, version, body, due.state AS old_state
 
 -- name: claim_expired --
 -- processing -> processing: one row whose worker is gone, alone, so that a poison row takes no neighbour with it.
@@ -60,7 +60,7 @@ SET attempt = attempt + 1, version = version + 1,
 FROM expired
 WHERE inbox.id = expired.id
 RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
-          attempt, version, body
+          attempt, version, body, 'processing' AS old_state
 
 -- name: renew --
 UPDATE inbox SET lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'

@@ -185,18 +185,21 @@ def _handled(hook: Hook, version: int) -> JournalEvent:
     return JournalEvent(AGGREGATE, str(hook.id), version, hook.event_type, payload, hook.correlation_id)
 
 
-def _claimed(tx: Transaction, rows: Sequence[Mapping[str, Any]], reason: str) -> list[Hook]:
+def _claimed(tx: Transaction, rows: Sequence[dict[str, Any]], reason: str) -> list[Hook]:
+    old_states = [row.pop("old_state") for row in rows]
     hooks = [Hook(**row) for row in rows]
+    extra = {"reason": reason}
     append(
         tx,
-        [_changed(hook, hook.version, None, "processing", hook.attempt, {"reason": reason}) for hook in hooks],
+        [
+            _changed(hook, hook.version, old, "processing", hook.attempt, extra)
+            for hook, old in zip(hooks, old_states, strict=True)
+        ],
     )
     return hooks
 
 
-def _changed(
-    hook: Hook, version: int, old: str | None, new: str, attempt: int, extra: Mapping[str, Any]
-) -> JournalEvent:
+def _changed(hook: Hook, version: int, old: str, new: str, attempt: int, extra: Mapping[str, Any]) -> JournalEvent:
     row = {
         "id": hook.id,
         "version": version,
@@ -206,9 +209,7 @@ def _changed(
     return _changed_row(row, old, new, attempt, extra)
 
 
-def _changed_row(
-    row: Mapping[str, Any], old: str | None, new: str, attempt: int, extra: Mapping[str, Any]
-) -> JournalEvent:
+def _changed_row(row: Mapping[str, Any], old: str, new: str, attempt: int, extra: Mapping[str, Any]) -> JournalEvent:
     payload = {
         "hook_id": str(row["id"]),
         "event_type": row["event_type"],

@@ -84,7 +84,9 @@ class Stack:
         self._supervisor = Supervisor(folder, ports["supervisor"], programs, environ)
         self._progress("prepared", time.monotonic() - began, str(folder.path))
         for server in (database, broker, kafka):
-            self._start_one(folder, server.name, server.probe, f"{servers.HOST}:{server.port}")
+            self._supervisor.start(server.name)
+        for server in (database, broker, kafka):
+            self._wait(folder, server.name, server.probe, f"{servers.HOST}:{server.port}")
         began = time.monotonic()
         applied = migrate(database.url)
         self._progress("schema", time.monotonic() - began, f"{len(applied)} migrations applied")
@@ -136,11 +138,6 @@ class Stack:
         if self._options.flower:
             flower = address(ports["flower"])
             self._wait(folder, "flower", lambda: _answers(f"{flower}/healthcheck"), flower)
-
-    def _start_one(self, folder: StackFolder, name: str, probe: Callable[[], None], where: str) -> None:
-        assert self._supervisor is not None
-        self._supervisor.start(name)
-        self._wait(folder, name, probe, where)
 
     def _wait(self, folder: StackFolder, name: str, probe: Callable[[], None], where: str) -> None:
         """Waits until the program runs and its probe does not raise."""

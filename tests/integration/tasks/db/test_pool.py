@@ -42,7 +42,7 @@ def test_a_block_that_ends_is_committed_and_one_that_raises_is_not(db: Database)
 def test_a_savepoint_undoes_its_block_alone(db: Database) -> None:
     with db.transaction() as tx:
         tx.execute("INSERT INTO things VALUES (1)")
-        with pytest.raises(psycopg2.errors.UniqueViolation), tx.savepoint():
+        with pytest.raises(psycopg2.errors.UniqueViolation), tx.savepoint():  # noqa: PT012 - the second undoes the first
             tx.execute("INSERT INTO things VALUES (2)")
             tx.execute("INSERT INTO things VALUES (1)")
         tx.execute("INSERT INTO things VALUES (3)")
@@ -65,13 +65,13 @@ def test_a_lock_that_is_not_had_in_time_is_busy(settings: Settings) -> None:
     quick = Database(dataclasses.replace(settings, db_lock_timeout_ms=50))
     with quick.transaction() as tx:
         tx.execute("INSERT INTO things VALUES (1)")
+
+    def wait() -> None:
+        with quick.transaction() as tx:
+            tx.execute("UPDATE things SET n = 3")
+
     with quick.transaction() as holder:
         holder.execute("UPDATE things SET n = 2")
-
-        def wait() -> None:
-            with quick.transaction() as tx:
-                tx.execute("UPDATE things SET n = 3")
-
         with pytest.raises(DatabaseBusy):
             wait()
     quick.close()

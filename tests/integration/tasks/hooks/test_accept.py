@@ -72,7 +72,9 @@ def test_many_at_once_with_common_ids_store_each_once(hooks: HookService, db: Da
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(hooks.accept_many, [batch, batch[::-1]] * 6))
     assert _count(db) == 40
-    fresh = [answer for result in results for answer in result if isinstance(answer, Accepted) and not answer.duplicate]
+    fresh = [
+        answer for result in results for answer in result if isinstance(answer, Accepted) and not answer.duplicate
+    ]
     assert len(fresh) == 40
     assert not [answer for result in results for answer in result if not isinstance(answer, Accepted)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -60,8 +61,10 @@ def _check_journal(hooks: HookService, hook_id: UUID) -> list[str]:
     journal = hooks.get(hook_id)["journal"]
     assert [row["version"] for row in journal] == list(range(1, len(journal) + 1))
     states = [row["payload"]["state"] for row in journal]
-    for before, after in zip(states, states[1:], strict=False):
-        assert after in TRANSITIONS[before]
+    for before, row in pairwise(journal):
+        state = before["payload"]["state"]
+        assert row["payload"]["from"] == state
+        assert row["payload"]["state"] in TRANSITIONS[state]
     return states
 
 

@@ -53,7 +53,8 @@ def test_a_day_is_dropped_only_when_every_sink_has_passed_it(db: Database) -> No
         for days in range(2):
             tx.one("SELECT journal_make_partition(%(day)s)", {"day": old + timedelta(days=days)})
             tx.execute(
-                "INSERT INTO journal (event_id, recorded_at, aggregate_type, aggregate_id, version, event_type, payload)"
+                "INSERT INTO journal"
+                " (event_id, recorded_at, aggregate_type, aggregate_id, version, event_type, payload)"
                 " VALUES (%(id)s, %(at)s, 'thing', '1', 1, 'thing-changed', '{}')",
                 {"id": new_id(), "at": datetime.combine(old + timedelta(days=days), datetime.min.time(), UTC)},
             )

@@ -8,7 +8,8 @@ from tasks.journal.model import REDACTED, redact
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "db_password", "Authorization", "apiKey", "api-key", "client_secret", "accessToken", "cookie"]
+    "name",
+    ["password", "db_password", "Authorization", "apiKey", "api-key", "client_secret", "accessToken", "cookie"],
 )
 def test_secrets_are_replaced_at_any_depth(name: str) -> None:
     assert redact({"a": [{name: "hush"}]}) == {"a": [{name: REDACTED}]}
