@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from tasks.db.queries import Queries
 from tasks.errors import BridgeError
+from webapp.health.relays import relay_of
 from webapp.services import Services
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class BacklogCollector(Collector):
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._relay_service = relay_of(services)
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._last: list[Metric] = []
@@ -66,7 +68,7 @@ class BacklogCollector(Collector):
         return [inbox, oldest]
 
     def _relay(self) -> list[Metric]:
-        status = self._services.relay.status()
+        status = self._relay_service.status()
         return [
             _of_sink("omninode_journal_lag_rows", "Journal rows that a sink has not passed.", status["lag_rows"]),
             _of_sink("omninode_journal_lag_seconds", "Age of the oldest such row.", status["lag_s"]),

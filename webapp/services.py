@@ -12,7 +12,6 @@ from uuid import UUID
 from celery import Celery
 from flask import Flask, current_app
 
-from bridges.relay.service import RelayService
 from tasks.access.service import AccessService
 from tasks.hooks.service import HookService
 from tasks.queue.app import create_celery
@@ -32,7 +31,6 @@ class Services:
     hooks: HookService
     access: AccessService
     tasks: TaskStateService
-    relay: RelayService
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -50,7 +48,6 @@ def install(app: Flask, settings: Settings) -> None:
         hooks=HookService(runtime.db, settings, hint),
         access=AccessService(runtime.db),
         tasks=TaskStateService(runtime.db),
-        relay=RelayService(runtime.db, settings),
     )
 
 

@@ -13,6 +13,7 @@ from bridges.relay.service import RelayService
 from tasks.db.pool import Database
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from webapp.health.probes import DEGRADED, HEALTHY, UNHEALTHY, Probe, Verdict
+from webapp.health.relays import relay_of
 from webapp.services import of
 
 _STATEMENT_MS = 1000
@@ -24,10 +25,11 @@ _KEY = "bridge-probes"
 def install(app: Flask) -> None:
     """Makes the probes of ``app``; none asks anything before the first health request."""
     bridge = of(app)
+    service = relay_of(bridge)
     app.extensions[_KEY] = {
         "postgresql": Probe("postgresql", lambda: postgresql(bridge.runtime.db)),
         "redis": Probe("redis", lambda: redis_server(bridge.settings.redis_url)),
-        "kafka": Probe("kafka", lambda: relay(bridge.relay)),
+        "kafka": Probe("kafka", lambda: relay(service)),
     }
 
 
