@@ -1,52 +1,64 @@
-"""Gunicorn's configuration: two processes of eight threads, JSON logs, telemetry shared by the processes.
+"""Gunicorn's configuration: two processes of eight threads, our log lines, telemetry shared by the processes.
 
 Read by ``gunicorn -c webapp/gunicorn.conf.py webapp.wsgi:app``; options of the command line and of
 ``GUNICORN_CMD_ARGS``, such as ``--bind``, go before what stands here. Each worker makes its own application, so
-nothing that can't survive a fork exists before it.
+nothing that can't survive a fork exists before it. The main process must not import ``webapp``: prometheus_client
+decides at its import, by the variable that ``when_ready`` sets, whether its numbers are shared.
 """
+
+from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-_TELEMETRY = "PROMETHEUS_MULTIPROC_DIR"
+from gunicorn.glogging import Logger
 
+from tasks.errors import SettingsError
+from tasks.logs import configure_logging
+from tasks.settings import load_settings
+
+_TELEMETRY = "PROMETHEUS_MULTIPROC_DIR"
+_EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+
+class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Writes gunicorn's own events as ours are written. Requests are logged only where ``--access-logfile`` asks."""
+
+    def setup(self, cfg: Any) -> None:
+        """Ends the process with a list of what is wrong where the settings are not usable."""
+        try:
+            settings = load_settings()
+        except SettingsError as problem:
+            sys.stderr.write(f"{problem}\n")
+            sys.exit(_EXIT_CONFIG)
+        super().setup(cfg)
+        configure_logging(settings, "web")
+        if cfg.errorlog == "-":
+            self.error_log.handlers.clear()
+            self.error_log.propagate = True
+
+
+logger_class = ServerLog
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 preload_app = False
-backlog = 2048
 keepalive = 15
 timeout = 30
 graceful_timeout = 15
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
-forwarded_allow_ips = "127.0.0.1"
-accesslog = None
 proc_name = "omninode-web"
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"level": "INFO", "handlers": ["stderr"]},
-    "loggers": {
-        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
-        "gunicorn.access": {"level": "INFO", "handlers": [], "propagate": True},
-    },
-}
+# It lies in the home folder: two servers of one user would quarrel over it, and not every user has a home.
+control_socket_disable = True
 
 
-def on_starting(server: Any) -> None:
+def when_ready(server: Any) -> None:
     """Gives the workers to come an empty folder for their counters: files of an earlier start would count twice."""
     folder = os.environ.get(_TELEMETRY)
     if folder is None:
@@ -58,14 +70,14 @@ def on_starting(server: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Forgets the gauges of a worker that ended; its counters stay in the sums."""
-    from prometheus_flask_exporter.multiprocess import GunicornPrometheusMetrics
-
-    GunicornPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)
+    """Forgets the live gauges of a worker that ended; what it counted stays in the sums."""
+    folder = os.environ.get(_TELEMETRY)
+    for stale in Path(folder).glob(f"gauge_live*_{worker.pid}.db") if folder else ():
+        stale.unlink(missing_ok=True)
 
 
 def on_exit(server: Any) -> None:
-    """Removes the folder that ``on_starting`` made."""
+    """Removes the folder that ``when_ready`` made."""
     folder = getattr(server, "telemetry_folder", None)
     if folder:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Where health and telemetry learn how the relay does: the one place of the web application that knows the bridges."""
+"""Where health and telemetry learn how the relay does: the one place of the API that knows the bridges."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from webapp.validation import Whole
 TEXT_LIMIT = 200
 MAX_BATCH = 1000
 # No control characters, and not blank at either end: names that look alike must be alike.
-_NAME = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,198}[^\s\x00-\x1f\x7f])?$"
+_NAME = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,198}[^\x00-\x20\x7f])?$"
 _WORD = r"^[A-Za-z0-9]([A-Za-z0-9._+-]{0,63})$"
 _CORRELATION = r"^[A-Za-z0-9._:/-]{1,128}$"
 

@@ -1,0 +1,183 @@
+"""The real server: two processes that count together, chunked bodies, a killed worker, a gentle end."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tasks.access.service import AccessService
+from tasks.db.pool import Database
+from tasks.settings import Settings
+from tests.integration.webapp.support import HOOK, closed_port
+
+ROOT = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "webapp" / "gunicorn.conf.py"), "webapp.wsgi:app"]
+
+
+class Server:
+    """A gunicorn of the test's own."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.port = closed_port()
+        self.log = log
+        environ = {
+            **os.environ,
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "ENVIRONMENT": "test",
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(log.parent),
+        }
+        environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*COMMAND, "--bind", f"127.0.0.1:{self.port}"], env=environ, stdout=output, stderr=output
+            )
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """One request on a connection of its own. A ``body`` that is an iterator is sent chunked."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=body is not None)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        """Whether it answers. Fails where it ended instead."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.ask("GET", "/health/ready")[0] == 200
+        except OSError:
+            return False
+
+    def worker_pids(self) -> set[int]:
+        """The processes that it started and that live."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return {int(pid) for pid in children.split()}
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Waits until ``condition`` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    started = Server(settings, tmp_path / "gunicorn.log")
+    try:
+        eventually(started.is_ready)
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()
+        for pid in re.findall(r"Booting worker with pid: (\d+)", started.log.read_text()):
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+@pytest.fixture
+def headers(settings: Settings) -> Iterator[dict[str, str]]:
+    db = Database(settings, "test")
+    _, secret = AccessService(db).create("tester", ["hooks:write", "hooks:read"])
+    yield {"X-API-Key": secret, "Content-Type": "application/json"}
+    db.close()
+
+
+def counted(server: Server, status: int) -> float:
+    """How many POSTs got ``status``, by ``/metrics``."""
+    text = server.ask("GET", "/metrics")[1].decode()
+    found = re.search(rf'^omninode_http_request_total{{method="POST",status="{status}"}} (\S+)$', text, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+def test_two_processes_count_together_and_survive(server: Server, headers: dict[str, str]) -> None:
+    def post(_: int) -> int:
+        return server.ask("POST", "/hooks", orjson.dumps(HOOK), headers)[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(post, range(40))) == {202}
+    assert {counted(server, 202) for _ in range(6)} == {40.0}
+
+    before = server.worker_pids()
+    assert len(before) == 2
+    os.kill(min(before), signal.SIGKILL)
+    eventually(lambda: len(server.worker_pids() - before) == 1 and server.is_ready())
+    assert post(0) == 202
+    assert {counted(server, 202) for _ in range(6)} == {41.0}
+
+
+def test_chunked_bodies(server: Server, headers: dict[str, str]) -> None:
+    body = orjson.dumps(HOOK)
+    assert server.ask("POST", "/hooks", iter([body[:10], body[10:]]), headers)[0] == 202
+    large = orjson.dumps({**HOOK, "data": {"x": "y" * (1 << 20)}})
+    status, answer = server.ask("POST", "/hooks", iter([large]), headers)
+    assert (status, orjson.loads(answer)["code"]) == (413, "INPUT_3")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("key", "status"), [("right", 413), ("wrong", 401)])
+def test_a_refused_body_does_not_spoil_the_connection(
+    server: Server, headers: dict[str, str], key: str, status: int, chunked: bool
+) -> None:
+    body = b"x" * (3 << 20)
+    bad = headers if key == "right" else {**headers, "X-API-Key": "omni_wrong"}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/hooks", iter([body]) if chunked else body, bad, encode_chunked=chunked)
+    refused = connection.getresponse()
+    assert refused.status == status
+    assert orjson.loads(refused.read())["status"] == status
+    connection.request("POST", "/hooks", orjson.dumps(HOOK), headers)
+    assert connection.getresponse().status == 202
+    connection.close()
+
+
+def test_broken_chunks_are_a_bad_request(server: Server, headers: dict[str, str]) -> None:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    request = "\r\n".join(["POST /hooks HTTP/1.1", "Host: x", *lines, "Transfer-Encoding: chunked", "", "zz", "", ""])
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(request.encode())
+        answer = client.makefile("rb").readline()
+    assert answer.startswith(b"HTTP/1.1 400"), server.log.read_text()
+
+
+def test_it_ends_gently_and_leaves_nothing(server: Server, headers: dict[str, str]) -> None:
+    assert server.ask("POST", "/hooks", orjson.dumps(HOOK), headers)[0] == 202
+    folder = server.log.parent
+    assert list(folder.glob("omninode-telemetry-*"))
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert not list(folder.glob("omninode-telemetry-*"))
+    for line in server.log.read_text().splitlines():
+        assert orjson.loads(line)["event"]
+
+
+def test_bad_settings_are_listed_and_nothing_starts() -> None:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": tempfile.gettempdir(), "REDIS_URL": "x"}
+    ended = subprocess.run(COMMAND, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 78
+    assert "DATABASE_URL" in ended.stderr
+    assert "REDIS_URL" in ended.stderr
+    assert "Traceback" not in ended.stderr
