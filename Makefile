@@ -40,6 +40,10 @@ test: check ## Everything: lint, types, contracts, unit, integration, acceptance
 fault: $(STAMP) ## The long fault run: each fault five times
 	$(BIN)/python -m pytest tests/fault --rounds 5
 
+image: $(STAMP) ## Build the container image, start every role of it on real servers, and check compose.yaml
+	docker/build.sh
+	$(BIN)/python docker/check.py
+
 lock: ## Resolve the locked versions anew
 	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--extra embedded --extra dev --output-file requirements-dev.txt pyproject.toml
