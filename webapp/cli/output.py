@@ -46,13 +46,13 @@ def clean(text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """``value`` as a person reads it: nothing as ``-``, times to the second in UTC, structures as compact JSON."""
+    """``value`` as a person reads it: nothing as ``-``, times to the millisecond, structures as compact JSON."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%SZ")
+        return value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if isinstance(value, str | int | UUID):

@@ -60,7 +60,7 @@ def send(session: Session, /, name: str, args_json: str, kwargs_json: str, queue
     kwargs = _parsed(kwargs_json, dict, "--kwargs")
     options: dict[str, Any] = {"queue": queue} if queue else {}
     try:
-        sent = session.celery.send_task(name, args=args, kwargs=kwargs, **options)
+        sent = session.celery.send_task(name, args=args, kwargs=kwargs, ignore_result=True, **options)
     except OperationalError as problem:
         raise BrokerUnavailable("Redis does not take the message now.") from problem
     if session.as_json:

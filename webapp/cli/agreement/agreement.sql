@@ -18,10 +18,12 @@ WHERE state IN ('received', 'processing', 'retrying')
 SELECT id, state FROM inbox WHERE id = ANY(%(ids)s::uuid[])
 
 -- name: open_tasks --
--- Tasks that were first seen in the window and have no end; in words, for the report.
+-- Tasks that were first seen in the window and have no end. The bridges' loops are always at work, each task for a
+-- slice of seconds: only one that is silent for a minute counts.
 SELECT name, state, count(*) AS count
 FROM task_states
 WHERE finished_at IS NULL
+  AND NOT (name IN ('bridges.relay', 'bridges.drain') AND updated_at > now() - interval '1 minute')
   AND (%(since)s::timestamptz IS NULL OR first_seen_at >= %(since)s) AND first_seen_at <= %(until)s
 GROUP BY name, state
 ORDER BY name, state

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 
 from bridges.kafka.consumer import InRecord
+from bridges.onex.topics import DEAD_LETTER_SUFFIX
 
 
 class Witness:
@@ -39,12 +40,9 @@ class Witness:
 
     def show(self, record: InRecord) -> None:
         """Takes note of one record; within a partition they must come in the order of their offsets."""
-        if record.topic.endswith(".dlq"):
-            self.dead_letters.append(f"{record.topic}[{record.partition}]@{record.offset}")
-            return
-        read = _read(record.value)
+        read = None if record.topic.endswith(DEAD_LETTER_SUFFIX) else _read(record.value)
         if read is None:
-            self.unreadable.append(f"{record.topic}[{record.partition}]@{record.offset}")
+            self._note_unfit(record)
             return
         event_id, key = read
         journal_id = self._journal.get(event_id)
@@ -58,6 +56,16 @@ class Witness:
         else:
             self._seen.add(event_id)
             self._check_order(record, key, journal_id)
+
+    def _note_unfit(self, record: InRecord) -> None:
+        """A dead letter, or what is no envelope: ours where its key is one of this database's aggregates."""
+        place = f"{record.topic}[{record.partition}]@{record.offset}"
+        if (record.key or b"").decode("utf-8", "replace") not in self._aggregates:
+            self.foreign += 1
+        elif record.topic.endswith(DEAD_LETTER_SUFFIX):
+            self.dead_letters.append(place)
+        else:
+            self.unreadable.append(place)
 
     def _check_order(self, record: InRecord, key: str, journal_id: int) -> None:
         place = (record.topic, record.partition, key)
