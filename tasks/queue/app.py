@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from tasks.logs import configure_logging
 from tasks.queue import shutdown
 from tasks.queue.configuration import configuration, worker_overrides
 from tasks.queue.hints import HintSender
+from tasks.queue.logs import keep_arguments_out
 from tasks.queue.request import observe_tasks
 from tasks.runtime import Runtime
 from tasks.settings import Settings
@@ -53,7 +53,7 @@ def _connect_signals(app: BridgeCelery) -> None:
 
     def on_setup_logging(**_: Any) -> None:
         configure_logging(app.bridge.settings, app.bridge.role)
-        logging.getLogger("celery.app.trace").addFilter(_without_arguments)
+        keep_arguments_out(app.bridge.settings)
 
     def on_worker_init(sender: Any = None, **_: Any) -> None:
         if sender is None or sender.app is not app:
@@ -83,9 +83,3 @@ def _connect_signals(app: BridgeCelery) -> None:
     signals.worker_shutdown.connect(on_worker_shutdown, weak=False, dispatch_uid=uid)
     signals.task_prerun.connect(on_prerun, weak=False, dispatch_uid=uid)
     signals.task_postrun.connect(on_postrun, weak=False, dispatch_uid=uid)
-
-
-def _without_arguments(record: logging.LogRecord) -> bool:
-    """Celery attaches a failed task's arguments to its log record; they may hold secrets."""
-    record.__dict__.pop("data", None)
-    return True

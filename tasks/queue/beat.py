@@ -8,11 +8,15 @@ again.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import redis
 from redbeat.schedulers import LUA_EXTEND_TO_SCRIPT, RedBeatScheduler, get_redis
 from redis.exceptions import LockError
+
+from tasks.queue.schedule import beat_schedule
+from tasks.runtime import runtime_of
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +90,16 @@ class BridgeScheduler(RedBeatScheduler):  # type: ignore[misc]
                 return False
             self.lock, self._leads = lock, True
             log.info("beat-leads")
-            super().setup_schedule()
+            self._write_schedule()
         elif not client.exists(self.app.redbeat_conf.statics_key):
             log.warning("beat-schedule-written-again")
-            super().setup_schedule()
+            self._write_schedule()
         return True
+
+    def _write_schedule(self) -> None:
+        """Brings the schedule in Redis up to date; our own entries, none of which minds, are due at once."""
+        super().setup_schedule()
+        long_ago = self.app.now() - timedelta(days=1)
+        for name in beat_schedule(runtime_of(self.app).settings):
+            key = self.Entry.generate_key(self.app, name)
+            self.Entry.from_key(key, app=self.app).reschedule(long_ago)

@@ -5,12 +5,15 @@ All others are noted where they happen: ``sent`` in ``tasks.queue.publishing``, 
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Celery, signals
 
 from tasks.stream.transition import CORRELATION_HEADER, transition
 from tasks.stream.writer import StreamWriter
+
+log = logging.getLogger(__name__)
 
 
 def install(app: Celery, stream: StreamWriter) -> None:
@@ -36,6 +39,7 @@ def install(app: Celery, stream: StreamWriter) -> None:
         sender: Any, message: Any, task_id: str, name: str | None, error_type: str | None, error: str
     ) -> None:
         headers = message.headers or {}
+        log.error("task-rejected", extra={"task_id": task_id, "task_name": name, "error_type": error_type})
         stream.write(
             transition(
                 "rejected",

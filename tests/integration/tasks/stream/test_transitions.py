@@ -81,10 +81,15 @@ ORDINARY = [
 ]
 
 
-def test_each_way_a_task_can_end(app: BridgeCelery, celery_processes: Any, stream: Stream, user: dict[str, str]) -> None:
+def test_each_way_a_task_can_end(
+    app: BridgeCelery, celery_processes: Any, stream: Stream, user: dict[str, str]
+) -> None:
     celery_processes.worker("hooks", **user)
     with correlation.bind("order-66"):
-        sent = [(app.send_task(name, args=args, ignore_result=True).id, name, expected) for name, args, expected in ORDINARY]
+        sent = [
+            (app.send_task(name, args=args, ignore_result=True).id, name, expected)
+            for name, args, expected in ORDINARY
+        ]
     for task_id, name, expected in sent:
         entries = stream.when_ended(task_id, end=expected[-1])
         assert [entry["state"] for entry in entries] == expected, name
@@ -150,7 +155,7 @@ def test_a_message_that_outlives_its_worker_is_counted(
     task_id = app.send_task("user.nap", args=[60], ignore_result=True).id
     for deaths in (1, 2):
         worker = celery_processes.worker("hooks", **short)
-        wait_until(lambda: stream.states(task_id).count("started") == deaths, 60)
+        wait_until(lambda starts=deaths: stream.states(task_id).count("started") == starts, 60)
         worker.kill()
     celery_processes.worker("hooks", **short)
     entries = stream.when_ended(task_id, end="rejected", seconds=60)
@@ -216,7 +221,12 @@ def test_other_pools(
     celery_processes.worker("hooks", pool=pool, **user)
     good = app.send_task("user.add", args=[1, 2], ignore_result=True).id
     bad = app.send_task("user.fail", args=["no"], ignore_result=True).id
-    assert [e["state"] for e in stream.when_ended(good, end="succeeded")] == ["sent", "received", "started", "succeeded"]
+    assert [e["state"] for e in stream.when_ended(good, end="succeeded")] == [
+        "sent",
+        "received",
+        "started",
+        "succeeded",
+    ]
     assert [e["state"] for e in stream.when_ended(bad, end="failed")] == ["sent", "received", "started", "failed"]
 
 

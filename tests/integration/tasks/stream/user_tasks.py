@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 from celery import Celery, Task, current_app, shared_task
@@ -32,7 +33,7 @@ def fail(text: str) -> None:
 class Unpicklable(Exception):
     def __init__(self, first: str, second: str) -> None:
         super().__init__(f"{first} and {second}")
-        self.lock = open(os.devnull)
+        self.lock = threading.Lock()
 
 
 @shared_task(name="user.fail_oddly")
