@@ -5,20 +5,17 @@ One module holds one group of commands; ``command`` holds what all of them share
 
 from __future__ import annotations
 
-import logging
-import warnings
-
 import click
 from flask import Flask
 
 from webapp.cli import db, dead, demo, doctor, hooks, keys, onex, tasks, topics
 from webapp.cli import relay as relay_commands
 from webapp.cli.command import JSON_OPTION, STACK_OPTION
-from webapp.cli.deferred import Deferred
+from webapp.cli.deferred import down, up
 
 COMMANDS: tuple[click.Command, ...] = (
-    Deferred("up", "webapp.stack.commands", "Start the whole system on this machine, with embedded servers."),
-    Deferred("down", "webapp.stack.commands", "Stop the system that runs in this folder."),
+    up,
+    down,
     doctor.command,
     db.group,
     keys.group,
@@ -47,14 +44,14 @@ def omninode(**_given: object) -> None:
 
 
 def main() -> None:
-    """The entry point ``omninode``. Log lines stay off the terminal: a command says itself what went wrong."""
-    logging.getLogger().addHandler(logging.NullHandler())
-    # One of the embedded servers' packages warns of a variable that it does not need here.
-    warnings.filterwarnings("ignore", module="platformdirs")
+    """The entry point ``omninode``."""
     omninode(prog_name="omninode")
 
 
 def register(app: Flask) -> None:
-    """Puts the same commands under ``flask --app webapp``."""
+    """Puts the same commands on an app's own ``flask`` command line.
+
+    An installed ``flask`` has them by entry points (pyproject.toml) anyway.
+    """
     for command in COMMANDS:
         app.cli.add_command(command)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ class SessionCommand(click.Command):
             context.get_parameter_source("stack_dir") is click.core.ParameterSource.COMMANDLINE
             for context in (ctx, ctx.find_root())
         )
+        if not logging.getLogger().handlers:
+            # Log lines stay off the terminal: a command says itself what went wrong.
+            logging.getLogger().addHandler(logging.NullHandler())
         session = Session(as_json=as_json, stack_dir=stack_dir, stack_first=on_line)
         ctx.obj = session
         with session:

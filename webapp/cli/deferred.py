@@ -5,6 +5,7 @@ Those are an extra that a container image does without, and importing them takes
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +26,8 @@ class Deferred(click.Command):
         return self._real().make_context(info_name, args, parent, **extra)
 
     def _real(self) -> click.Command:
+        # One of the embedded servers' packages warns of a variable that it does not need here.
+        warnings.filterwarnings("ignore", module="platformdirs")
         try:
             found = getattr(import_module(self._module), str(self.name))
         except ImportError as missing:
@@ -35,3 +38,7 @@ class Deferred(click.Command):
         if not isinstance(found, click.Command):
             raise TypeError(f"{self._module}.{self.name} is no command")
         return found
+
+
+up = Deferred("up", "webapp.stack.commands", "Start the whole system on this machine, with embedded servers.")
+down = Deferred("down", "webapp.stack.commands", "Stop the system that runs in this folder.")

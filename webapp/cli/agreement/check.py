@@ -158,7 +158,7 @@ def _consume(witness: Witness, settings: Settings, deadline: float) -> None:
     with BridgeTopics(settings) as topics:
         while not witness.complete and time.monotonic() < deadline:
             _read(witness, topics)
-        for _ in range(_LAST_LOOKS):
+        for _ in range(_LAST_LOOKS if not witness.trouble else 0):
             _read(witness, topics)
 
 
