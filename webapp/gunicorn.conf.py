@@ -25,7 +25,7 @@ _TELEMETRY = "PROMETHEUS_MULTIPROC_DIR"
 _EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
-class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+class ServerLog(Logger):
     """Writes gunicorn's own events as ours are written. Requests are logged only where ``--access-logfile`` asks."""
 
     def setup(self, cfg: Any) -> None:

@@ -1,12 +1,29 @@
-"""Makes the link from a page of a list to the next."""
+"""The web's side of pages: which cursor a request brings, and the link from a page to the next."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import request
 
-from tasks.paging import Page
+from tasks.errors import FieldError, ValidationFailed
+from tasks.paging import Page, decode_cursor
+
+
+def cursor_of(query: Mapping[str, Any], length: int) -> str | None:
+    """The cursor in ``query``, a position of ``length`` texts that PostgreSQL can be asked for; None without one.
+
+    Raises:
+        ValidationFailed: it was not made by this server for such a list.
+    """
+    cursor: str | None = query.get("cursor")
+    if cursor is not None and any("\x00" in part for part in decode_cursor(cursor, length)):
+        raise ValidationFailed(
+            "The cursor was not made by this server.", errors=[FieldError("/cursor", "unknown cursor")]
+        )
+    return cursor
 
 
 def next_link(page: Page) -> str | None:

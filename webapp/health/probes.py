@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Probe:
 
     def __init__(self, name: str, check: Callable[[], Verdict]) -> None:
         self._check = check
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"probe-{name}")
+        self._name = name
         self._lock = threading.Lock()
         self._running: Future[Reading] | None = None
         self._ended_at = 0.0
@@ -50,17 +50,20 @@ class Probe:
         with self._lock:
             fresh = time.monotonic() - self._ended_at < _FRESH_S
             if self._running is None or (self._running.done() and not fresh):
-                self._running = self._threads.submit(self._read)
+                self._running = Future()
+                # A daemon: one that hangs must not hold up the end of the process.
+                thread = threading.Thread(target=self._run, args=(self._running,), name=self._name, daemon=True)
+                thread.start()
             return self._running
 
-    def _read(self) -> Reading:
+    def _run(self, answer: Future[Reading]) -> None:
         started = time.perf_counter()
         try:
             verdict = self._check()
         except Exception as problem:  # noqa: BLE001  # whatever goes wrong is the finding
             verdict = Verdict(UNHEALTHY, type(problem).__name__)
         self._ended_at = time.monotonic()
-        return Reading(verdict.status, _ms_since(started), verdict.detail)
+        answer.set_result(Reading(verdict.status, _ms_since(started), verdict.detail))
 
 
 def read_all(probes: Mapping[str, Probe], timeout_s: float = TIMEOUT_S) -> dict[str, Reading]:

@@ -17,7 +17,7 @@ from webapp.blueprint import ApiBlueprint, problems
 from webapp.hooks import batch, schemas
 from webapp.hooks.idempotency import delivery_id
 from webapp.json_provider import dumps
-from webapp.paging import next_link
+from webapp.paging import cursor_of, next_link
 from webapp.services import of, services
 
 blueprint = ApiBlueprint("hooks", description="Webhooks: accepted durably, handled by workers, told on Kafka.")
@@ -131,7 +131,7 @@ def list_hooks(query: dict[str, Any]) -> dict[str, Any]:
         since=max(since, _EARLIEST) if since else None,
         until=min(max(until, _EARLIEST), _LATEST) if until else None,
         limit=query["limit"],
-        cursor=query.get("cursor"),
+        cursor=cursor_of(query, 1),
     )
     return {"items": page.items, "next": next_link(page)}
 

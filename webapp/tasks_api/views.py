@@ -7,7 +7,7 @@ from typing import Any
 from tasks.errors import NotFound
 from webapp.auth import require
 from webapp.blueprint import ApiBlueprint, problems
-from webapp.paging import next_link
+from webapp.paging import cursor_of, next_link
 from webapp.services import services
 from webapp.tasks_api import schemas
 
@@ -32,7 +32,7 @@ def list_tasks(query: dict[str, Any]) -> dict[str, Any]:
     Mirrored Celery tasks, the last seen first, by state and name.
     """
     page = services().tasks.list(
-        state=query.get("state"), name=query.get("name"), limit=query["limit"], cursor=query.get("cursor")
+        state=query.get("state"), name=query.get("name"), limit=query["limit"], cursor=cursor_of(query, 2)
     )
     return {"items": page.items, "next": next_link(page)}
 

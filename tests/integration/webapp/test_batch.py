@@ -72,9 +72,8 @@ def test_all_bad_is_still_an_answer_for_each(client: FlaskClient, rows: Any) -> 
     assert len(body["errors"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
+def test_what_is_no_batch_is_refused(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    cases = [
         ({}, "/events"),
         ([], ""),
         ({"events": []}, "/events"),
@@ -82,10 +81,10 @@ def test_all_bad_is_still_an_answer_for_each(client: FlaskClient, rows: Any) -> 
         ({"events": [HOOK], "more": 1}, "/more"),
         ("text", ""),
         (7, ""),
-    ],
-)
-def test_what_is_no_batch_is_refused(client: FlaskClient, body: Any, pointer: str) -> None:
-    assert pointer in pointers(problem_of(client.post("/hooks/batch", json=body), 422))
+    ]
+    for body, pointer in cases:
+        with subtests.test(body=body, pointer=pointer):
+            assert pointer in pointers(problem_of(client.post("/hooks/batch", json=body), 422))
 
 
 def test_what_is_not_json_is_refused(client: FlaskClient) -> None:

@@ -105,11 +105,13 @@ class TestIdempotency:
         assert [answer["duplicate"] for answer in answers].count(False) == 1
         assert rows("SELECT count(*) AS count FROM inbox") == [{"count": 1}]
 
-    @pytest.mark.parametrize("key", ['"unended', '""', "x" * 256, "naïve"])
-    def test_a_bad_key_is_refused(self, client: FlaskClient, key: str, rows: Any) -> None:
-        response = client.post("/hooks", json=HOOK, headers={"Idempotency-Key": key})
-        assert pointers(problem_of(response, 422)) == ["/Idempotency-Key"]
-        assert rows("SELECT count(*) AS count FROM inbox") == [{"count": 0}]
+    def test_a_bad_key_is_refused(self, client: FlaskClient, rows: Any, subtests: pytest.Subtests) -> None:
+        cases = ['"unended', '""', "x" * 256, "naïve"]
+        for key in cases:
+            with subtests.test(key=key):
+                response = client.post("/hooks", json=HOOK, headers={"Idempotency-Key": key})
+                assert pointers(problem_of(response, 422)) == ["/Idempotency-Key"]
+                assert rows("SELECT count(*) AS count FROM inbox") == [{"count": 0}]
 
 
 class TestList:
@@ -153,9 +155,8 @@ class TestList:
         assert count(since=after.isoformat(), until=before.isoformat()) == 0
         assert count(since="0001-01-01T00:00:00+23:59", until="9999-12-31T23:59:59-23:59") == 2
 
-    @pytest.mark.parametrize(
-        ("query", "pointer"),
-        [
+    def test_a_bad_query_is_refused(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
+        cases = [
             ("limit=0", "/limit"),
             ("limit=1001", "/limit"),
             ("limit=ten", "/limit"),
@@ -168,10 +169,10 @@ class TestList:
             ("type=a%00b", "/type"),
             ("colour=red", "/colour"),
             ("api_key=omni_x", "/api_key"),
-        ],
-    )
-    def test_a_bad_query_is_refused(self, client: FlaskClient, query: str, pointer: str) -> None:
-        assert pointer in pointers(problem_of(client.get(f"/hooks?{query}"), 422))
+        ]
+        for query, pointer in cases:
+            with subtests.test(query=query, pointer=pointer):
+                assert pointer in pointers(problem_of(client.get(f"/hooks?{query}"), 422))
 
     def test_cursors_of_another_list_are_refused(self, client: FlaskClient) -> None:
         from tasks.paging import encode_cursor
@@ -193,9 +194,11 @@ class TestOne:
     def test_an_unknown_one_is_not_found(self, client: FlaskClient) -> None:
         assert problem_of(client.get("/hooks/00000000-0000-7000-8000-000000000000"), 404)["code"] == "RESOURCE_1"
 
-    @pytest.mark.parametrize("path", ["/hooks/x", "/hooks/%00", "/hooks/%ff", "/hooks/"])
-    def test_what_is_no_id_is_not_found(self, client: FlaskClient, path: str) -> None:
-        problem_of(client.get(path), 404)
+    def test_what_is_no_id_is_not_found(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
+        cases = ["/hooks/x", "/hooks/%00", "/hooks/%ff", "/hooks/"]
+        for path in cases:
+            with subtests.test(path=path):
+                problem_of(client.get(path), 404)
 
 
 class TestReplay:

@@ -25,9 +25,8 @@ def _nothing_stored(rows: Any) -> Any:
 GOOD = orjson.dumps(HOOK)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_what_is_not_json_says_where(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    cases = [
         b"",
         b"{",
         b"not json",
@@ -46,17 +45,16 @@ GOOD = orjson.dumps(HOOK)
         GOOD[:-1] + b',"data":{"x":' + b"9" * 5000 + b"}}",
         GOOD[:-1] + b',"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b"[" * 1_000_000,
-    ],
-)
-def test_what_is_not_json_says_where(client: FlaskClient, body: bytes) -> None:
-    problem = problem_of(raw(client, body), 400)
-    assert problem["code"] == "INPUT_1"
-    assert "line" in problem["errors"][0]["detail"]
+    ]
+    for body in cases:
+        with subtests.test(body=body):
+            problem = problem_of(raw(client, body), 400)
+            assert problem["code"] == "INPUT_1"
+            assert "line" in problem["errors"][0]["detail"]
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
+def test_what_is_not_allowed_points_at_it(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    cases = [
         (b"[]", ""),
         (b'"text"', ""),
         (b"null", ""),
@@ -85,12 +83,12 @@ def test_what_is_not_json_says_where(client: FlaskClient, body: bytes) -> None:
         (GOOD[:-1] + b',"data":{"n":18446744073709551616}}', "/data/n"),
         (GOOD[:-1] + b',"data":{"n":[-9223372036854775809]}}', "/data/n/0"),
         (GOOD[:-1] + b',"data":{"d":' + b'{"a":' * 63 + b"1" + b"}" * 63 + b"}}", "/data/d" + "/a" * 62),
-    ],
-)
-def test_what_is_not_allowed_points_at_it(client: FlaskClient, body: bytes, expected: str) -> None:
-    problem = problem_of(raw(client, body), 422)
-    assert problem["code"] == "INPUT_2"
-    assert expected in pointers(problem)
+    ]
+    for body, expected in cases:
+        with subtests.test(body=body, expected=expected):
+            problem = problem_of(raw(client, body), 422)
+            assert problem["code"] == "INPUT_2"
+            assert expected in pointers(problem)
 
 
 def test_every_mistake_is_told_at_once(client: FlaskClient) -> None:
@@ -98,12 +96,17 @@ def test_every_mistake_is_told_at_once(client: FlaskClient) -> None:
     assert set(pointers(problem)) == {"/source", "/action", "/resource", "/resource_id", "/extra"}
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonp", "application/json; charset=utf-16"],
-)
-def test_other_content_types_are_unsupported(client: FlaskClient, content_type: str) -> None:
-    assert problem_of(raw(client, GOOD, content_type), 415)["code"] == "INPUT_4"
+def test_other_content_types_are_unsupported(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    cases = [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "",
+        "application/jsonp",
+        "application/json; charset=utf-16",
+    ]
+    for content_type in cases:
+        with subtests.test(content_type=content_type):
+            assert problem_of(raw(client, GOOD, content_type), 415)["code"] == "INPUT_4"
 
 
 def test_compressed_bodies_are_unsupported(client: FlaskClient) -> None:

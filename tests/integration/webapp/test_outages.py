@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tasks.db.migrate import migrate
 from tasks.settings import Settings
 from tests.integration.webapp.support import (
     HOOK,
@@ -21,6 +24,9 @@ from tests.integration.webapp.support import (
     problem_of,
     running,
 )
+from webapp.services import of
+from webapp.stack import servers
+from webapp.stack.process import ServerProcess
 
 
 @pytest.fixture(params=["closed", "hanging"])
@@ -82,7 +88,7 @@ class TestWithoutPostgresql:
 
     @pytest.mark.parametrize(
         ("method", "path"),
-        [("POST", "/hooks"), ("POST", "/hooks/batch"), ("GET", "/hooks"), ("GET", "/tasks")],
+        [("POST", "/hooks"), ("GET", "/tasks")],
     )
     def test_the_answer_is_503_within_two_seconds(self, app: Flask, method: str, path: str) -> None:
         headers = {"X-API-Key": "omni_any"}
@@ -116,10 +122,52 @@ class TestWithoutPostgresql:
         assert took_s < 3.0
 
 
+class TestAServerThatStopsUnderWay:
+    """Connections are open and warm when it happens."""
+
+    def test_frozen_valkey(self, client: FlaskClient, app: Flask, valkey_server: ServerProcess) -> None:
+        headers = {"Authorization": client.environ_base["HTTP_AUTHORIZATION"]}
+
+        def post(_: int) -> tuple[int, float]:
+            response, took_s = timed(app.test_client(), "POST", "/hooks", json=HOOK, headers=headers)
+            return response.status_code, took_s
+
+        with ThreadPoolExecutor(8) as pool:
+            assert {status for status, _ in pool.map(post, range(16))} == {202}
+            valkey_server.pause()
+            try:
+                answers = list(pool.map(post, range(40)))
+            finally:
+                valkey_server.resume()
+        assert {status for status, _ in answers} == {202}
+        assert max(took_s for _, took_s in answers) < 1.0
+
+    def test_killed_postgresql(self, settings: Settings, server_folder: Path) -> None:
+        folder = server_folder / uuid.uuid4().hex
+        server = ServerProcess(servers.postgres(folder, servers.free_port()), server_folder / "killed.log")
+        try:
+            migrate(server.server.url)
+            with running(replace(settings, database_url=server.server.url)) as app:
+                client = client_with(app, "hooks:write", "hooks:read")
+                first = client.post("/hooks", json=HOOK, headers={"Idempotency-Key": "k"})
+                assert first.status_code == 202
+                server.kill()
+                for _ in range(3):
+                    response, took_s = timed(client, "POST", "/hooks", json=HOOK)
+                    problem_of(response, 503)
+                    assert response.headers["Retry-After"]
+                    assert took_s < 2.0
+                server.restart()
+                again = client.post("/hooks", json=HOOK, headers={"Idempotency-Key": "k"})
+                assert again.status_code == 202, again.get_data(as_text=True)
+                assert again.get_json()["event_id"] == first.get_json()["event_id"]
+                assert len(client.get("/hooks").get_json()["items"]) == 1
+        finally:
+            server.stop()
+
+
 def test_a_known_key_does_not_open_a_way_round_a_dead_database(settings: Settings, app: Flask) -> None:
     """The key is cached, the row can't be written: 503, not 202."""
-    from webapp.services import of
-
     client = client_with(app, "hooks:write")
     assert client.post("/hooks", json=HOOK).status_code == 202
     of(app).runtime.db._settings = replace(settings, database_url=f"postgresql://127.0.0.1:{closed_port()}/x")
