@@ -18,8 +18,9 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "OmniNode Bridge needs Python 3.11 or later; none was found on PATH." >&2; exit 1; }
 	@echo "Making .venv with $$($(PYTHON) --version) …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@{ $(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt && \
+		$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	} > .venv/install.log 2>&1 || { tail -n 20 .venv/install.log >&2; echo "Installing failed; all of it is in .venv/install.log." >&2; exit 1; }
 	@touch $@
 
 run: $(STAMP) ## Start the whole system on this machine; Ctrl-C stops it
