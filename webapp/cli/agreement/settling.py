@@ -40,11 +40,13 @@ def wait_until_settled(
     timeout_s: float,
     *,
     source_prefix: str | None = None,
+    tasks: bool = True,
     since: datetime | None = None,
     on_wait: Callable[[tuple[str, ...]], None] | None = None,
 ) -> Settled:
     """Waits until every hook (of the sources that begin with ``source_prefix``) is at an end, then takes a mark,
-    and waits until every task first seen from ``since`` up to it is at an end and the relay has passed it.
+    and waits until the relay has passed it and, with ``tasks``, every task first seen from ``since`` up to it is at
+    an end.
 
     The system goes on meanwhile (beat's tasks write journal rows for ever), so "settled" is about that mark.
     A database that is away or busy is waited for. ``on_wait`` is called now and then with what is waited for.
@@ -57,7 +59,7 @@ def wait_until_settled(
                 waiting = _unfinished(tx, source_prefix)
                 if not waiting:
                     mark = mark or take_mark(tx)
-                    waiting = (*_open_tasks(tx, since, mark), *_not_relayed(tx, mark))
+                    waiting = (*(_open_tasks(tx, since, mark) if tasks else ()), *_not_relayed(tx, mark))
         except (DatabaseUnavailable, DatabaseBusy) as problem:
             waiting = (problem.detail,)
         if not waiting or time.monotonic() >= deadline:

@@ -16,6 +16,7 @@ from webapp.cli.agreement.report import Finding
 from webapp.cli.agreement.settling import take_mark
 from webapp.cli.api import client_of
 from webapp.cli.command import Failed, SessionCommand, pass_session
+from webapp.cli.demo.incidents import Incidents
 from webapp.cli.demo.load import Load
 from webapp.cli.demo.script import acts, source_of
 from webapp.cli.demo.view import Numbers, gather, page, plain_line
@@ -60,6 +61,7 @@ def command(
     client.health()
     with session.db.transaction() as tx:
         mark = take_mark(tx)
+    incidents = Incidents(session)
     load = Load(client)
     database = DatabaseWatch(session.db, [source_of(run, place) for place in range(services)])
     kafka = KafkaWatch(session.settings, load.tally)
@@ -76,7 +78,7 @@ def command(
                 time.sleep(_REFRESH_S)
         finally:
             load.stop()
-        report = _settle_and_check(session, run, mark, load, settle_s, show)
+        report = _settle_and_check(session, run, mark, load, settle_s, incidents.since(), show)
         show("done")
     kafka.stop()
     database.stop()
@@ -87,13 +89,14 @@ def command(
 
 
 def _settle_and_check(
-    session: Session, run: str, mark: Mark, load: Load, settle_s: float, show: Show
+    session: Session, run: str, mark: Mark, load: Load, settle_s: float, restarted: list[str], show: Show
 ) -> AgreementReport:
     prefix = f"demo-{run}-"
     settled = wait_until_settled(
         session.db,
         settle_s,
         source_prefix=prefix,
+        tasks=not restarted,
         since=mark.taken_at,
         on_wait=lambda waiting: show("waiting for " + "; ".join(waiting)),
     )
@@ -109,14 +112,21 @@ def _settle_and_check(
         source_prefix=prefix,
         expected=load.tally.expected,
         unanswered=len(load.tally.unanswered),
+        tasks=not restarted,
         since=mark.taken_at,
         after_id=after_id,
         timeout_s=settle_s + rows / _ROWS_PER_S,
         settings=settings,
     )
     surprises = load.tally.surprises
-    promises = Finding("answers as promised", not surprises, "; ".join(surprises[:3]) or "yes")
-    return replace(report, findings=(promises, *report.findings))
+    findings = [Finding("answers as promised", not surprises, "; ".join(surprises[:3]) or "yes"), *report.findings]
+    if restarted:
+        lost_after_s = settings.task_lost_after_s
+        detail = (
+            f"not compared: {', '.join(restarted)} began anew; what died with it is lost after {lost_after_s:g} s"
+        )
+        findings.append(Finding("tasks at an end", True, detail))
+    return replace(report, findings=tuple(findings))
 
 
 @contextmanager
