@@ -17,6 +17,7 @@ from webapp.health.views import blueprint as health
 from webapp.hooks import views as hooks
 from webapp.hooks.schemas import BatchSchema, FieldErrorSchema
 from webapp.json_provider import dumps
+from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
 
 _DESCRIPTION = """A webhook becomes a durable, handled job; every change of state is mirrored to PostgreSQL and Kafka.
@@ -24,7 +25,7 @@ _DESCRIPTION = """A webhook becomes a durable, handled job; every change of stat
 Send an API key as `Authorization: Bearer <key>` or `X-API-Key`; an operation names the scope it needs in `x-scopes`
 (the scope `admin` includes all). Errors are `application/problem+json` (RFC 9457). Every answer carries
 `X-Correlation-ID`: the request's `X-Correlation-ID`, `X-Request-ID`, `X-Trace-ID` or `traceparent`, else a new one.
-Text can't hold the NUL character, integers are at most 64 bits wide, and JSON is nested at most 64 levels deep.
+Text can't hold the NUL character, integers are at most 64 bits wide, and JSON is nested at most {depth} levels deep.
 """
 
 
@@ -52,6 +53,12 @@ class BridgeApi(Api):  # type: ignore[misc]  # flask-smorest has no types
     def _register_error_handlers(self) -> None:
         """Ours are registered by ``webapp.problems``."""
 
+    def _register_etag_headers(self) -> None:
+        """We have no ETags."""
+
+    def _register_pagination_header(self) -> None:
+        """Our pages are linked in the body."""
+
     def _register_responses(self) -> None:
         for status in HTTPStatus:
             if status < 400:
@@ -74,7 +81,8 @@ class BridgeApi(Api):  # type: ignore[misc]  # flask-smorest has no types
 def install(app: Flask) -> None:
     """Registers the blueprints on ``app`` and writes its OpenAPI description."""
     app.config.update(API_TITLE="OmniNode Bridge", API_VERSION=_version(), OPENAPI_VERSION="3.0.3")
-    api = BridgeApi(app, spec_kwargs={"info": {"description": _DESCRIPTION}})
+    description = _DESCRIPTION.format(depth=of(app).settings.json_max_depth)
+    api = BridgeApi(app, spec_kwargs={"info": {"description": description}})
     _describe_shared(api)
     hooks.install(app)
     checks.install(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin
@@ -11,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.integration.webapp.support import HOOK
+from webapp.services import of
 
 
 def test_health_names_every_dependency_with_its_latency(anonymous: FlaskClient) -> None:
@@ -96,3 +98,29 @@ def test_every_answer_has_the_security_headers(client: FlaskClient) -> None:
         assert headers["X-Frame-Options"] == "DENY"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_health_tells_of_a_relay_that_can_t_send_or_does_not_run(client: FlaskClient, app: Flask) -> None:
+    client.post("/hooks", json=HOOK)
+    with of(app).runtime.db.transaction() as tx:
+        tx.execute("UPDATE journal SET recorded_at = recorded_at - interval '20 seconds'")
+    late = client.get("/health")
+    assert late.status_code == 200
+    assert late.get_json()["status"] == "degraded"
+    assert late.get_json()["checks"]["kafka"]["status"] == "degraded"
+    assert "No relay runs" in late.get_json()["checks"]["kafka"]["detail"]
+    with of(app).runtime.db.transaction() as tx:
+        tx.execute(
+            """UPDATE sink_cursors SET detail = '{"trouble": "broker 10.0.0.7 is gone"}' WHERE sink = 'kafka'"""
+        )
+
+    def kafka() -> dict[str, Any]:
+        checks: dict[str, Any] = client.get("/health").get_json()["checks"]["kafka"]
+        return checks
+
+    deadline = time.monotonic() + 5  # an answer is shared for half a second
+    while kafka()["status"] != "unhealthy" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert kafka()["status"] == "unhealthy"
+    assert "10.0.0.7" not in kafka()["detail"]
+    assert client.get("/health").status_code == 200
