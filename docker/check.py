@@ -180,7 +180,9 @@ def run() -> None:
         check_hook(f"http://{environ['WEB_BIND']}", key)
         for role in reversed(roles):
             status, took_s = role.terminate(_STOP_WITHIN_S)
-            say(f"{role.name} ended {took_s:.1f} s after SIGTERM, status {status}")
+            if status != 0:
+                raise Failed(f"{role.name} ended with status {status} after SIGTERM\n{role.log_end()}")
+            say(f"{role.name} ended {took_s:.1f} s after SIGTERM")
 
 
 def main() -> int:
