@@ -13,6 +13,7 @@ from celery import Celery, signals
 from tasks import correlation
 from tasks.logs import configure_logging
 from tasks.queue import shutdown
+from tasks.queue.broker import transport_with
 from tasks.queue.configuration import configuration, worker_overrides
 from tasks.queue.hints import HintSender
 from tasks.queue.logs import keep_arguments_out
@@ -43,6 +44,7 @@ def create_celery(settings: Settings, role: str = "worker", imports: Sequence[st
     app.bridge = Runtime(settings, role)
     app.bridge_hints = HintSender(app)
     app.bridge_stream = StreamWriter(settings)
+    app.conf.broker_transport = transport_with(app.bridge_stream)
     _connect_signals(app)
     install(app, app.bridge_stream)
     return app

@@ -20,7 +20,6 @@ HOUSEKEEPING_QUEUE = "bridges"
 SWIFT: dict[str, Any] = {
     "socket_connect_timeout": 0.2,
     "socket_timeout": 0.25,
-    "retry_on_timeout": False,
     "max_retries": 0,
     "interval_start": 0,
     "interval_step": 0,
@@ -29,7 +28,6 @@ SWIFT: dict[str, Any] = {
 PATIENT: dict[str, Any] = {
     "socket_connect_timeout": 2,
     "socket_timeout": 10,
-    "retry_on_timeout": True,
 }
 
 _OWN_IMPORTS = (
@@ -127,6 +125,8 @@ def _transport(settings: Settings) -> dict[str, Any]:
     return {
         "socket_keepalive": True,
         "health_check_interval": 25,
+        # redis-py would repeat a command that may have been done; kombu's own retries are told of the doubt.
+        "retry_on_timeout": False,
         # A message that nobody acknowledged for this long is delivered again; looked for every 10 s at most.
         "visibility_timeout": settings.visibility_timeout_s,
         "unacked_restore_interval": max(1, min(10, settings.visibility_timeout_s // 3)),

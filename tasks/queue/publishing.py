@@ -26,21 +26,19 @@ class BridgeAMQP(AMQP):
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> Any:
             headers = message.headers
             headers.setdefault(CORRELATION_HEADER, correlation.current() or headers.get("root_id"))
-            # Before the message itself, so that no worker can be faster than this.
-            stream.write(
-                transition(
-                    "sent",
-                    headers["id"],
-                    name,
-                    attempt=headers.get("retries") or 0,
-                    queue=_queue_name(options) or default_queue,
-                    correlation_id=headers[CORRELATION_HEADER],
-                    parent_id=headers.get("parent_id"),
-                    root_id=headers.get("root_id"),
-                    eta=headers.get("eta"),
-                )
+            entry = transition(
+                "sent",
+                headers["id"],
+                name,
+                attempt=headers.get("retries") or 0,
+                queue=_queue_name(options) or default_queue,
+                correlation_id=headers[CORRELATION_HEADER],
+                parent_id=headers.get("parent_id"),
+                root_id=headers.get("root_id"),
+                eta=headers.get("eta"),
             )
-            return publish(producer, name, message, **options)
+            with stream.sending(entry):
+                return publish(producer, name, message, **options)
 
         return send_task_message
 

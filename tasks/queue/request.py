@@ -1,7 +1,8 @@
 """What a worker does with one message: notes each transition of its task, and ends poison loops.
 
 The worker's main process sees everything that happens to a task, in order, the death of its child included. So it
-is the one that notes the transitions, and it writes them in one round trip before it acknowledges the message.
+is the one that notes the transitions. They are written together with the acknowledgement (``tasks.queue.broker``),
+or a moment later where that is not yet near.
 """
 
 from __future__ import annotations
@@ -129,19 +130,11 @@ class ObservedRequest(Request):
             self.note_end("failed", error)
         super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def acknowledge(self) -> None:
-        """Acknowledges the message, after its transitions are in the stream."""
-        if not self.acknowledged:
-            self._stream().flush()
-        super().acknowledge()
-
     def reject(self, requeue: bool = False) -> None:
-        """Gives the message back, or drops it, after its transitions are in the stream."""
+        """Gives the message back, or drops it."""
         requeue = requeue and not self._given_up
-        if not self.acknowledged:
-            if not requeue:
-                self.note_end("rejected")
-            self._stream().flush()
+        if not self.acknowledged and not requeue:
+            self.note_end("rejected")
         super().reject(requeue)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:

@@ -1,18 +1,22 @@
-"""Writes transitions to the Redis stream, in one round trip for all that wait, and never fails its caller.
+"""Writes transitions to the Redis stream, many in one round trip, and never fails its caller.
 
-While Redis is away they wait in a bounded buffer; the oldest are dropped, and counted, when it is full. The stream
-itself is trimmed to about ``STREAM_MAX_ENTRIES`` entries: a guard for the memory of Redis when nobody drains it.
+Where it can, a transition rides on a command that the broker's connection sends anyway (``riding_on``); else the
+writer sends it over a connection of its own (``flush``). While Redis is away transitions wait in a bounded buffer;
+the oldest are dropped, and counted, when it is full. The stream itself is trimmed to about ``STREAM_MAX_ENTRIES``
+entries: a guard for the memory of Redis when nobody drains it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -30,7 +34,14 @@ _SWIFT_S = 0.2
 _PATIENT_S = 1.0
 _FLUSH_AFTER_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+# One command for many entries: packing a command costs more than adding an entry.
+_ADD_MANY = """for i = 2, #ARGV do
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'e', ARGV[i])
+end"""
+_SCRIPT_ENTRIES = 1000
+_FAILURES = (redis.RedisError, OSError)
 
+Entry = dict[str, Any]
 Later = Callable[[float, Callable[[], object]], object]
 
 
@@ -42,12 +53,18 @@ class StreamWriter:
         self._stream = stream
         self._timeout_s = _SWIFT_S
         self._later: Later | None = None
+        self._client: redis.Redis | None = None
         self._begin()
 
     @property
     def waiting(self) -> int:
         """How many transitions are not written yet."""
         return len(self._buffer)
+
+    @property
+    def has_something_to_carry(self) -> bool:
+        """Whether this thread's next command may carry transitions."""
+        return bool(self._buffer) or getattr(self._sending, "entry", None) is not None
 
     def become_patient(self, later: Later) -> None:
         """For the main process of a worker: waits longer for Redis, and writes by itself what nobody flushes.
@@ -59,11 +76,9 @@ class StreamWriter:
             self._disconnect()
         self._later = later
 
-    def add(self, entry: dict[str, Any]) -> None:
+    def add(self, entry: Entry) -> None:
         """Puts ``entry`` in the buffer. It is written with the next ``flush``; soon by itself in a worker."""
-        if self._pid != os.getpid():
-            self._timeout_s = _SWIFT_S
-            self._begin()
+        self._follow_fork()
         with self._lock:
             if len(self._buffer) >= _BUFFER_LIMIT:
                 self._buffer.popleft()
@@ -71,10 +86,44 @@ class StreamWriter:
             self._buffer.append(entry)
         self._flush_later(_FLUSH_AFTER_S)
 
-    def write(self, entry: dict[str, Any]) -> bool:
+    def write(self, entry: Entry) -> bool:
         """Adds ``entry`` and writes all that waits, now; False when Redis did not take it (it is kept)."""
         self.add(entry)
         return self.flush()
+
+    @contextmanager
+    def sending(self, entry: Entry) -> Iterator[None]:
+        """While the block publishes a message, its transition ``entry`` rides on it.
+
+        What the transport did not carry is written after the block. Where publishing fails there is no transition.
+        """
+        self._follow_fork()
+        self._sending.entry = entry
+        try:
+            yield
+            left_over = self._sending.entry
+        finally:
+            self._sending.entry = None
+        if left_over is not None:
+            self.write(left_over)
+
+    @contextmanager
+    def riding_on(self, pipeline: Any) -> Iterator[None]:
+        """Adds all that waits to ``pipeline``, which the block executes; keeps it where that fails."""
+        self._follow_fork()
+        with self._io:
+            sending = getattr(self._sending, "entry", None)
+            batch = self._take()
+            self._put_on(pipeline, batch if sending is None else [*batch, sending])
+            try:
+                yield
+            except _FAILURES as problem:
+                if sending is not None:
+                    sending["again"] = True
+                self._put_back(batch, problem)
+                raise
+            self._sending.entry = None
+            self._succeeded()
 
     def flush(self) -> bool:
         """Writes all that waits, in order. False when Redis did not take it in time, or failed a moment ago."""
@@ -83,14 +132,16 @@ class StreamWriter:
         with self._io:
             if time.monotonic() < self._resume_at:
                 return False
-            with self._lock:
-                batch = list(self._buffer)
-                self._buffer.clear()
+            batch = self._take()
             if not batch:
                 return True
             try:
-                self._send(batch)
-            except (redis.RedisError, OSError) as problem:
+                if self._client is None:
+                    self._client = self._connect()
+                pipeline = self._client.pipeline(transaction=False)
+                self._put_on(pipeline, batch)
+                pipeline.execute()
+            except _FAILURES as problem:
                 self._put_back(batch, problem)
                 return False
             self._succeeded()
@@ -107,23 +158,34 @@ class StreamWriter:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._io = threading.Lock()
-        self._buffer: deque[dict[str, Any]] = deque()
-        self._client: redis.Redis | None = None
+        self._sending = threading.local()
+        self._buffer: deque[Entry] = deque()
+        self._client = None
         self._later = None
         self._flush_is_due = False
         self._resume_at = 0.0
         self._failures = 0
         self._dropped = 0
 
-    def _send(self, batch: list[dict[str, Any]]) -> None:
-        if self._client is None:
-            self._client = self._connect()
-        pipeline = self._client.pipeline(transaction=False)
-        for entry in batch:
-            pipeline.xadd(
-                self._stream, {"e": orjson.dumps(entry)}, maxlen=self._settings.stream_max_entries, approximate=True
-            )
-        pipeline.execute()
+    def _follow_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._timeout_s = _SWIFT_S
+            self._begin()
+
+    def _take(self) -> list[Entry]:
+        with self._lock:
+            batch = list(self._buffer)
+            self._buffer.clear()
+        return batch
+
+    def _put_on(self, pipeline: Any, batch: Sequence[Entry]) -> None:
+        entries = [_encoded(entry) for entry in batch]
+        limit = self._settings.stream_max_entries
+        if len(entries) == 1:
+            pipeline.execute_command("XADD", self._stream, "MAXLEN", "~", limit, "*", "e", entries[0])
+        for first in range(0, len(entries) if len(entries) > 1 else 0, _SCRIPT_ENTRIES):
+            some = entries[first : first + _SCRIPT_ENTRIES]
+            pipeline.execute_command("EVAL", _ADD_MANY, 1, self._stream, limit, *some)
 
     def _connect(self) -> redis.Redis:
         return redis.Redis.from_url(
@@ -132,10 +194,11 @@ class StreamWriter:
             socket_timeout=self._timeout_s,
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
-            single_connection_client=False,
         )
 
-    def _put_back(self, batch: list[dict[str, Any]], problem: Exception) -> None:
+    def _put_back(self, batch: Sequence[Entry], problem: Exception) -> None:
+        if not batch:
+            return
         for entry in batch:
             # It may have been written all the same: whoever reads it looks whether it was seen before.
             entry["again"] = True
@@ -157,6 +220,7 @@ class StreamWriter:
         elif self._dropped:
             log.warning("task-states-dropped", extra={"dropped": self._dropped})
         self._failures = self._dropped = 0
+        self._resume_at = 0.0
 
     def _flush_later(self, seconds: float) -> None:
         if self._later is not None and not self._flush_is_due:
@@ -165,10 +229,18 @@ class StreamWriter:
 
     def _due(self) -> None:
         self._flush_is_due = False
-        if self._buffer and not self.flush() and self._later is not None:
+        if self._buffer and not self.flush():
             self._flush_later(max(_FLUSH_AFTER_S, self._resume_at - time.monotonic()))
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _encoded(entry: Entry) -> bytes:
+    try:
+        return orjson.dumps(entry)
+    except TypeError:
+        # A name that no UTF-8 can hold. The reader will set it aside; the task must go on.
+        return json.dumps(entry, default=str).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -20,16 +19,9 @@ from tasks.states import store
 from tasks.states.service import TaskStateService
 from tasks.stream.transition import STREAM, transition
 from tasks.stream.writer import StreamWriter
+from tests.integration.conftest import wait_until
 
 WAY = ("sent", "received", "started", "succeeded")
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.02)
-    return value
 
 
 def client(runtime: Runtime) -> Any:

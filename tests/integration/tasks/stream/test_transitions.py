@@ -17,17 +17,10 @@ from tasks import correlation
 from tasks.queue.app import BridgeCelery, create_celery
 from tasks.settings import Settings
 from tasks.stream.transition import STREAM
+from tests.integration.conftest import wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent.parent.parent
-
-
-def wait_until(condition: Any, seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture
@@ -175,9 +168,9 @@ def test_a_wish_to_come_again_is_no_poison(
 def test_revoked_expired_and_terminated(
     app: BridgeCelery, celery_processes: Any, stream: Stream, user: dict[str, str]
 ) -> None:
+    expired = app.send_task("user.add", args=[1, 1], expires=0.2, ignore_result=True).id
     celery_processes.worker("hooks", concurrency=1, **user)
     running = app.send_task("user.nap", args=[60], ignore_result=True).id
-    expired = app.send_task("user.add", args=[1, 1], expires=0.2, ignore_result=True).id
     wait_until(lambda: "started" in stream.states(running))
     revoked = app.send_task("user.add", args=[1, 1], ignore_result=True).id
     app.control.revoke(revoked)
