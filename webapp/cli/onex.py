@@ -14,8 +14,6 @@ from webapp.cli.command import Failed, SessionGroup, pass_session, sentence_of
 from webapp.cli.session import Session
 from webapp.cli.topic_reading import BridgeTopics
 
-_POLL_S = 0.2
-_QUIET_POLLS = 5
 _MOST_FAULTS = 20
 
 
@@ -31,15 +29,11 @@ def verify(session: Session, /) -> None:
     counts: Counter[str] = Counter()
     faults: list[dict[str, object]] = []
     with BridgeTopics(session.settings) as topics:
-        quiet = 0
-        while quiet < _QUIET_POLLS:
-            records = topics.poll(_POLL_S)
-            quiet = 0 if records else quiet + 1
-            for record in records:
-                counts[record.topic] += 1
-                reason = fault_of(record)
-                if reason is not None:
-                    faults.append({"place": _place(record), "fault": reason})
+        for record in topics.backlog():
+            counts[record.topic] += 1
+            reason = fault_of(record)
+            if reason is not None:
+                faults.append({"place": _place(record), "fault": reason})
     _write(session, counts, faults)
     if faults:
         raise Failed

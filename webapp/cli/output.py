@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -45,14 +45,18 @@ def clean(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def shown(value: Any) -> str:
-    """``value`` as a person reads it: nothing as ``-``, times to the millisecond, structures as compact JSON."""
+def shown(value: Any, *, brief: bool = False) -> str:
+    """``value`` as a person reads it: nothing as ``-``, times to the millisecond, structures as compact JSON.
+
+    ``brief`` leaves the date out of today's times.
+    """
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+        form = "%H:%M:%S." if brief and value.date() == datetime.now(UTC).date() else "%Y-%m-%d %H:%M:%S."
+        return value.strftime(form) + f"{value.microsecond // 1000:03}Z"
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if isinstance(value, str | int | UUID):
@@ -101,7 +105,7 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], empty: str = "nothing") -> None:
         """``rows`` under ``columns``, the headings being the names without underscores."""
-        cells = [[shown(row.get(column)) for column in columns] for row in rows]
+        cells = [[shown(row.get(column), brief=self.is_terminal) for column in columns] for row in rows]
         headings = [column.replace("_", " ") for column in columns]
         if not rows:
             self.line(empty, "dim")

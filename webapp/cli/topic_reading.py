@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from bridges.kafka.connection import SinkUnavailable
 from bridges.kafka.consumer import InRecord, TopicReader
@@ -12,7 +12,8 @@ from tasks.errors import ValidationFailed
 from tasks.settings import Settings
 
 _LOOK_FOR_TOPICS_EVERY_S = 2.0
-_BACKLOG_IDLE_S = 0.7
+_BACKLOG_IDLE_S = 1.0
+_BACKLOG_POLL_S = 0.1
 
 
 def is_of(environment: str) -> Callable[[str], bool]:
@@ -64,12 +65,18 @@ class BridgeTopics:
             self.close()
             raise
 
-    def skip_backlog(self) -> None:
-        """Passes over what is there by now, until nothing more comes for a moment. Raises as ``poll``."""
-        last = time.monotonic()
-        while time.monotonic() - last < _BACKLOG_IDLE_S:
-            if self.poll(0.1):
-                last = time.monotonic()
+    def backlog(self) -> Iterator[InRecord]:
+        """What is there by now: ends when nothing older than this call came for a moment. Raises as ``poll``.
+
+        Newer records that come meanwhile are among them, so it ends on topics that are never quiet, too.
+        """
+        began_ms = time.time() * 1000
+        last_old = time.monotonic()
+        while time.monotonic() - last_old < _BACKLOG_IDLE_S:
+            records = self.poll(_BACKLOG_POLL_S)
+            if any(record.timestamp_ms < began_ms for record in records):
+                last_old = time.monotonic()
+            yield from records
 
     def topics(self) -> list[str]:
         """The names of the wanted topics that exist. Raises as ``poll``."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import chain, islice
 from typing import Any
 
 import click
@@ -19,7 +21,8 @@ from webapp.cli.topic_reading import BridgeTopics, is_of
 _POLL_S = 0.2
 _LONGEST_VALUE = 60
 _LONGEST_LINE = 400
-_HIDDEN = frozenset({"hook_id", "task_id", "version", "environment", "family"})
+_FIRST = ("source", "name", "action", "resource", "resource_id", "from", "state", "attempt")
+_HIDDEN = frozenset({"hook_id", "task_id", "version", "environment", "family", "root_id", "parent_id", "at"})
 
 
 @click.group("topics", cls=SessionGroup)
@@ -34,11 +37,7 @@ def list_topics(session: Session, /) -> None:
     counts: Counter[str] = Counter()
     with BridgeTopics(session.settings) as topics:
         counts.update(dict.fromkeys(topics.topics(), 0))
-        quiet = 0
-        while quiet < 5:
-            records = topics.poll(_POLL_S)
-            counts.update(record.topic for record in records)
-            quiet = 0 if records else quiet + 1
+        counts.update(record.topic for record in topics.backlog())
     items = [{"topic": name, "records": count} for name, count in sorted(counts.items())]
     if session.as_json:
         session.out.json({"items": items})
@@ -57,25 +56,31 @@ def tail(session: Session, /, names: tuple[str, ...], from_beginning: bool, most
     NAMES are event types (service-startup) or whole topic names, * matches any part; without names every topic of the
     environment is watched.
     """
-    shown = 0
+    began_ms = 0.0 if from_beginning else time.time() * 1000
     with BridgeTopics(session.settings, _matcher(session.settings.environment, names)) as topics:
-        if not from_beginning:
-            topics.skip_backlog()
-        away = False
-        while most is None or shown < most:
-            try:
-                records = topics.poll(_POLL_S)
-                away = False
-            except SinkUnavailable as problem:
-                if shown == 0:
-                    raise
-                if not away:
-                    session.out.note(f"{problem.detail}; waiting")
-                away = True
-                continue
-            for record in records[: None if most is None else most - shown]:
+        records = chain(
+            (record for record in topics.backlog() if record.timestamp_ms >= began_ms), _live(session, topics)
+        )
+        try:
+            for record in islice(records, most):
                 _write(session, record)
-                shown += 1
+        except KeyboardInterrupt:
+            return
+
+
+def _live(session: Session, topics: BridgeTopics) -> Iterator[InRecord]:
+    """What comes, for ever; a broker that goes away is waited for."""
+    away = False
+    while True:
+        try:
+            records = topics.poll(_POLL_S)
+        except SinkUnavailable as problem:
+            if not away:
+                session.out.note(f"{problem.detail}; waiting")
+            away = True
+        else:
+            away = False
+            yield from records
 
 
 def _matcher(environment: str, names: tuple[str, ...]) -> Callable[[str], bool]:
@@ -112,8 +117,10 @@ def _words(record: InRecord, value: dict[str, Any] | None) -> tuple[str, str, st
     if value is None:
         return "-", name, _text(record.value) or ""
     payload = value.get("payload")
-    pairs = payload.items() if isinstance(payload, dict) else ()
-    words = [f"{key}={_short(item)}" for key, item in pairs if key not in _HIDDEN and item not in (None, "", {}, [])]
+    told = payload if isinstance(payload, dict) else {}
+    names = [*(name for name in _FIRST if name in told), *(name for name in told if name not in _FIRST)]
+    pairs = [(name, told[name]) for name in names if name not in _HIDDEN and told[name] not in (None, "", {}, [])]
+    words = [f"{name}={_short(item)}" for name, item in pairs]
     at = str(value.get("event_timestamp") or value.get("failure_timestamp") or "-")
     key = _text(record.key) or "-"
     return at[11:23], name, " ".join([f"[{key}]", *words])[:_LONGEST_LINE]

@@ -89,7 +89,8 @@ class KafkaWatch(threading.Thread):
             while not self._stopped.is_set():
                 try:
                     if not self.ready.is_set():
-                        topics.skip_backlog()
+                        for record in topics.backlog():
+                            self._note(record)
                         self.ready.set()
                     for record in topics.poll(_POLL_S):
                         self._note(record)

@@ -73,6 +73,9 @@ def _outside(session: Session) -> list[Finding]:
         ),
         Examination("disk", partial(servers.disk, found.folder or Path.cwd())),
     ]
+    if found.stack is not None:
+        pids = found.stack.get("pids")
+        examinations.insert(0, Examination("stack", partial(servers.stack, pids if isinstance(pids, dict) else {})))
     if found.url:
         client = ApiClient(found.url, found.api_key or "")
         examinations.append(

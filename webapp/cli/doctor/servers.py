@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,25 @@ _START = {
     "bridges": "celery -A bridges.celery worker -Q bridges",
     "": "celery -A tasks.celery worker -Q hooks,workflows,metrics",
 }
+
+
+def stack(pids: Mapping[str, Any]) -> Sequence[Finding]:
+    """The embedded stack that stack.json describes still runs."""
+    pid = pids.get("up")
+    if isinstance(pid, int) and not _lives(pid):
+        advice = "Start it: `omninode up`. Its data is kept."
+        return [Finding("stack", FAIL, f"the `omninode up` that wrote stack.json is gone (pid {pid})", advice)]
+    return [Finding("stack", OK, f"`omninode up` runs (pid {pid})")]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def redis_server(client: redis.Redis) -> Sequence[Finding]:

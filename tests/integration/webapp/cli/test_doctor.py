@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -23,7 +25,7 @@ Findings = dict[str, dict[str, str]]
 def diagnose(run: Run) -> Callable[..., Findings]:
     """The findings by name."""
 
-    def look(**environ: str) -> Findings:
+    def look(**environ: str | None) -> Findings:
         result = run("doctor --json", **environ)
         body = orjson.loads(result.stdout)
         assert body["ok"] == (result.exit_code == 0)
@@ -103,6 +105,25 @@ def test_servers_that_hang_do_not_hang_the_doctor(diagnose: Callable[..., Findin
     names = ("PostgreSQL", "schema", "Redis", "Kafka", "API")
     assert {name: found[name]["status"] for name in names} == dict.fromkeys(names, "fail")
     assert found["disk"]["status"] in ("ok", "warn", "fail")
+
+
+def test_a_stack_that_is_gone_is_told_to_start(
+    diagnose: Callable[..., Findings], settings: Settings, tmp_path: Path
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    described = {
+        "database": settings.database_url,
+        "redis": settings.redis_url,
+        "kafka": settings.kafka_bootstrap_servers,
+        "pids": {"up": gone.pid},
+    }
+    (tmp_path / "stack.json").write_bytes(orjson.dumps(described))
+    nothing: dict[str, str | None] = {"DATABASE_URL": None, "REDIS_URL": None}
+    found = diagnose(**nothing, OMNINODE_STACK_DIR=str(tmp_path))
+    assert found["stack"]["status"] == "fail"
+    assert "omninode up" in found["stack"]["advice"]
+    assert found["PostgreSQL"]["status"] == "ok"
 
 
 def test_a_database_without_a_schema_is_told_to_upgrade(

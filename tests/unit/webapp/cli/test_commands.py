@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -93,6 +94,11 @@ def test_the_same_commands_stand_under_flask() -> None:
     register(app)
     assert {command.name for command in COMMANDS} <= set(app.cli.commands)
     assert app.test_cli_runner().invoke(args=["hooks", "show", "x"]).exit_code == 2
+
+
+def test_an_installed_flask_has_them_without_an_app() -> None:
+    entries = {entry.name: entry.load() for entry in entry_points(group="flask.commands")}
+    assert {command.name: command for command in COMMANDS}.items() <= entries.items()
 
 
 def test_field_errors_stand_in_the_same_line() -> None:
