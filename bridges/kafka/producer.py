@@ -9,10 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.cluster import ClusterMetadata
+from kafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.partitioner import Partitioner, murmur2
 
 from bridges.kafka.connection import MAX_MESSAGE_BYTES, client_options, describe, translated
 from tasks.settings import Settings
@@ -97,8 +100,11 @@ class KafkaPythonProducer:
                 max_request_size=MAX_MESSAGE_BYTES,
                 delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
                 max_block_ms=_METADATA_TIMEOUT_MS,
+                partitioner=_RememberingPartitioner(),
                 metrics_enabled=False,
             )
+        self._topics: set[str] = set()
+        self._cause: BaseException | None = None
 
     def publish(self, records: Sequence[OutRecord]) -> Delivery:
         """See ``Producer``."""
@@ -106,15 +112,22 @@ class KafkaPythonProducer:
         futures = []
         refusal: Exception | None = None
         for record in records:
+            if record.topic not in self._topics:
+                self._keep_informed_of(record.topic)
             try:
                 future = send(record.topic, record.value, record.key, record.headers)
             except (KafkaError, ValueError) as problem:
-                self._stop_sending()
+                self._stop_sending(problem)
                 refusal = problem
                 break
             future.add_errback(self._stop_sending)
             futures.append(future)
-        return _KafkaPythonDelivery(self._producer, futures, refusal)
+        return _KafkaPythonDelivery(self, self._producer, futures, refusal)
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The first error; what failed later may only say that the producer was stopped."""
+        return self._cause
 
     def close(self) -> None:
         """See ``Producer``."""
@@ -124,14 +137,38 @@ class KafkaPythonProducer:
         with suppress(KafkaError):
             self._producer.close(timeout=0)
 
-    def _stop_sending(self, _problem: object = None) -> None:
+    def _keep_informed_of(self, topic: str) -> None:
+        # To its first question, about no topics, the embedded broker answers with all; kafka-python then sends to
+        # a topic that it does not follow, and forgets where it is at the next look at those that it follows.
+        self._producer._sender.add_topic(topic)
+        self._topics.add(topic)
+
+    def _stop_sending(self, problem: BaseException | None = None) -> None:
+        if self._cause is None:
+            self._cause = problem
         # kafka-python would go on with later batches of the same partition. Its own close() can't stop that:
         # it first waits for what is unsent, and raises while that is stuck. Called in the sender's thread too.
         self._producer._sender.force_close()
 
 
+_hash_of = lru_cache(maxsize=65_536)(murmur2)
+
+
+class _RememberingPartitioner(Partitioner):  # type: ignore[misc] # kafka-python has no types
+    """Chooses as the library's own does (murmur2, as Java's), and remembers each key's hash: it is pure Python."""
+
+    def partition(
+        self, topic: str, _key: object, key: bytes, _value: object, _bytes: bytes, cluster: ClusterMetadata
+    ) -> int:
+        hashed: int = _hash_of(key)
+        return (hashed & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic))
+
+
 class _KafkaPythonDelivery:
-    def __init__(self, producer: KafkaProducer, futures: list[Any], refusal: Exception | None) -> None:
+    def __init__(
+        self, port: KafkaPythonProducer, producer: KafkaProducer, futures: list[Any], refusal: Exception | None
+    ) -> None:
+        self._port = port
         self._producer = producer
         self._futures = futures
         self._refusal = refusal
@@ -156,8 +193,14 @@ class _KafkaPythonDelivery:
             if not future.is_done:
                 return Failure(index, "no answer in time", too_large=False)
             if future.exception is not None:
-                return _failure(index, future.exception)
-        return None if self._refusal is None else _failure(len(self._futures), self._refusal)
+                return self._failure(index, future.exception)
+        return None if self._refusal is None else self._failure(len(self._futures), self._refusal)
+
+    def _failure(self, place: int, problem: BaseException) -> Failure:
+        reason = problem
+        if isinstance(problem, IllegalStateError) and self._port.cause is not None:
+            reason = self._port.cause
+        return Failure(place, describe(reason), isinstance(problem, _TOO_LARGE))
 
     def _all_settled(self) -> bool:
         futures, settled = self._futures, self._settled
@@ -165,7 +208,3 @@ class _KafkaPythonDelivery:
             settled += 1
         self._settled = settled
         return settled == len(futures)
-
-
-def _failure(index: int, problem: BaseException) -> Failure:
-    return Failure(index, describe(problem), isinstance(problem, _TOO_LARGE))

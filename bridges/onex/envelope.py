@@ -62,12 +62,12 @@ class OnexEnvelopeV1:
 
     def fields(self) -> dict[str, Any]:
         """The fields that are set, by name."""
-        values = ((name, getattr(self, name)) for name in _FIELDS)
+        values = ((name, getattr(self, name)) for name in _CHECKS)
         return {name: value for name, value in values if value is not None}
 
     def problems(self) -> list[FieldError]:
         """Everything that is wrong with this envelope; empty where it is valid."""
-        return _problems(self.fields())
+        return _problems_of(self.fields())
 
     def to_json(self) -> bytes:
         """The envelope as it goes out.
@@ -76,15 +76,10 @@ class OnexEnvelopeV1:
             ValidationFailed: it is not valid, with every reason.
         """
         fields = self.fields()
-        problems = _problems(fields)
+        problems = _problems_of(fields)
         if problems:
             raise _invalid(problems)
-        if isinstance(self.payload, JsonText):
-            fields["payload"] = orjson.Fragment(self.payload.text)
-        try:
-            return orjson.dumps(fields)
-        except TypeError as problem:
-            raise _invalid([FieldError("/payload", f"is not JSON: {problem}")]) from problem
+        return _encoded(fields)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> OnexEnvelopeV1:
@@ -100,10 +95,51 @@ class OnexEnvelopeV1:
             raise MalformedInput(f"An envelope must be JSON: {problem}.") from problem
         if not isinstance(fields, dict):
             raise MalformedInput("An envelope must be a JSON object.")
-        problems = _problems(fields)
+        problems = _problems_of(fields)
         if problems:
             raise _invalid(problems)
         return cls(**fields)
+
+
+class EnvelopeWriter:
+    """Writes the envelopes of one source: the fields that all of them share are checked and encoded once."""
+
+    def __init__(self, shared: Mapping[str, Any]) -> None:
+        """Takes the shared fields; those that are None are left out.
+
+        Raises:
+            ValidationFailed: one of them is not valid.
+        """
+        fields = {name: value for name, value in shared.items() if value is not None}
+        problems = _wrong_among(fields)
+        if problems:
+            raise _invalid(problems)
+        self._shared = fields.keys()
+        self._missing = [name for name in _REQUIRED if name not in fields]
+        self._beginning = _encoded(fields)[:-1] + b","
+
+    def write(self, own: dict[str, Any]) -> bytes:
+        """The envelope of an event with the fields ``own``, in the order given; none may be None.
+
+        Raises:
+            ValidationFailed: it is not valid, with every reason.
+        """
+        problems = [FieldError(f"/{name}", "is required") for name in self._missing if name not in own]
+        problems += _wrong_among(own)
+        if problems or not self._shared.isdisjoint(own):
+            problems += [FieldError(f"/{name}", "is given twice") for name in own if name in self._shared]
+            raise _invalid(problems)
+        return self._beginning + _encoded(own)[1:]
+
+
+def _encoded(fields: dict[str, Any]) -> bytes:
+    payload = fields.get("payload")
+    if isinstance(payload, JsonText):
+        fields = {**fields, "payload": orjson.Fragment(payload.text)}
+    try:
+        return orjson.dumps(fields)
+    except TypeError as problem:
+        raise _invalid([FieldError("/payload", f"is not JSON: {problem}")]) from problem
 
 
 def _invalid(problems: list[FieldError]) -> ValidationFailed:
@@ -111,10 +147,15 @@ def _invalid(problems: list[FieldError]) -> ValidationFailed:
     return ValidationFailed(f"Not a valid ONEX envelope: {summary}", errors=problems)
 
 
-def _problems(fields: Mapping[str, Any]) -> list[FieldError]:
-    found = [FieldError(f"/{name}", "is required") for name in _REQUIRED if name not in fields]
+def _problems_of(fields: Mapping[str, Any]) -> list[FieldError]:
+    missing = [FieldError(f"/{name}", "is required") for name in _REQUIRED if name not in fields]
+    return missing + _wrong_among(fields)
+
+
+def _wrong_among(fields: Mapping[str, Any]) -> list[FieldError]:
+    found = []
     for name, value in fields.items():
-        check = _FIELDS.get(name)
+        check = _CHECKS.get(name)
         detail = "is not a field of OnexEnvelopeV1" if check is None else check(value)
         if detail is not None:
             found.append(FieldError(f"/{_escaped(name)}", detail))
@@ -177,7 +218,7 @@ _REQUIRED = (
     "payload",
 )
 # In the order in which they are written.
-_FIELDS: dict[str, Callable[[Any], str | None]] = {
+_CHECKS: dict[str, Callable[[Any], str | None]] = {
     "envelope_version": _envelope_version,
     "event_id": _uuid,
     "event_type": _event_type,

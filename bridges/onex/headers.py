@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from bridges.onex.envelope import OnexEnvelopeV1
 from bridges.onex.topics import cloud_event_type
 
 Header = tuple[str, bytes]
@@ -27,20 +26,19 @@ class EventHeaders:
         self._source: Header = ("ce_source", source.encode())
         self._types: dict[str, Header] = {}
 
-    def of(self, envelope: OnexEnvelopeV1) -> list[Header]:
-        """The headers of ``envelope``, which must be valid."""
+    def of(self, event_id: str, event_type: str, event_timestamp: str, correlation_id: str | None) -> list[Header]:
+        """The headers of an event whose fields are valid."""
         headers = [
-            ("ce_id", envelope.event_id.encode()),
+            ("ce_id", event_id.encode()),
             self._source,
-            self._type_of(envelope.event_type),
+            self._type_of(event_type),
             _SPEC_VERSION,
-            ("ce_time", envelope.event_timestamp.encode()),
+            ("ce_time", event_timestamp.encode()),
             _CONTENT_TYPE,
         ]
-        correlation_id = envelope.correlation_id
         if correlation_id is not None:
             headers.append(("correlation-id", correlation_id.encode()))
-            trace = traceparent(correlation_id, envelope.event_id)
+            trace = traceparent(correlation_id, event_id)
             if trace is not None:
                 headers.append(("traceparent", trace.encode()))
         return headers

@@ -99,6 +99,8 @@ class _Loop:
                 self._settle_oldest()
         except SinkError as problem:
             self._failed(problem)
+        if self._telemetry.has_news:
+            self._cursor.remember(self._telemetry.figures())
 
     def close(self) -> None:
         """Lets nothing go on in the background that this loop no longer watches."""
@@ -213,20 +215,26 @@ class _Loop:
         if fresh or time.monotonic() - self._looked_at_topics >= _LOOK_AT_TOPICS_EVERY_S:
             lost = self._ledger.lost(sink.admin.ids(self._ledger.names))
             self._looked_at_topics = time.monotonic()
-            if lost and self._settings.kafka_ephemeral:
-                self._refill(lost)
+            if lost:
+                self._deal_with_loss(sink, lost)
                 sink = self._holder.get(self._settings)
-            elif lost:
-                self._say_lost(sink, lost)
         return sink
 
-    def _refill(self, lost: list[str]) -> None:
+    def _deal_with_loss(self, sink: KafkaSink, lost: list[str]) -> None:
+        if self._settings.kafka_ephemeral:
+            self._refill(lost)
+        else:
+            self._say_lost(sink, lost)
+        # What is under way belongs to the topics that were; its producer is no use to the new ones.
         self._drop_sink()
+        self._looked_at_topics = time.monotonic()
+        self._read_to = self._cursor.position
+
+    def _refill(self, lost: list[str]) -> None:
         self._ledger.forget_all()
         self._notes.begin_again(
             f"The broker has lost {len(lost)} topics; they are filled again from the journal", topics={}
         )
-        self._read_to = 0
 
     def _say_lost(self, sink: KafkaSink, lost: list[str]) -> None:
         self._ledger.learn(sink.admin.ensure(lost))
@@ -268,8 +276,8 @@ class _Loop:
         """Everything is sent, or nothing can be."""
         self._failures = 0
         self._notes.over(DOWN, REFILLING, BLOCKED)
-        if self._telemetry.unwritten():
-            self._cursor.remember(self._telemetry.figures())
+        if self._telemetry.has_news and (figures := self._telemetry.due()):
+            self._cursor.remember(figures)
 
     def _say_if_blocked(self, blocked: bool) -> None:
         now = time.monotonic()

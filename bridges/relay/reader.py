@@ -25,6 +25,7 @@ QUERIES = Queries("bridges.relay", "reader.sql")
 MAX_ROWS = 2_000
 MAX_BYTES = 8 << 20
 _FETCH_ROWS = 100
+_FETCH_ROWS_MOST = 500
 # A prepared transaction shows up under another name than before, so any of them counts as an owner.
 _PREPARED = "-1/"
 
@@ -116,14 +117,18 @@ class JournalReader:
         # While rows wait for a transaction, there is no use in reading thousands again and again.
         limit = self._max_rows if self._wait is None else _FETCH_ROWS
         rows: list[JournalRow] = []
-        size_bytes = 0
+        room_bytes = self._max_bytes
+        fetch = _FETCH_ROWS
         with self._session.transaction() as tx, tx.raw.cursor() as cursor:
             cursor.execute(QUERIES["declare_rows"], {"after": after, "limit": limit})
-            while len(rows) < limit and size_bytes < self._max_bytes:
-                cursor.execute(QUERIES["fetch_rows"], {"rows": _FETCH_ROWS})
+            while len(rows) < limit and room_bytes > 0:
+                cursor.execute(QUERIES["fetch_rows"], {"rows": fetch})
                 fetched = [JournalRow._make(row) for row in cursor.fetchall()]
                 rows += fetched
-                if len(fetched) < _FETCH_ROWS:
+                if len(fetched) < fetch:
                     return rows, len(rows) >= limit
-                size_bytes += sum(len(row.payload) for row in fetched)
+                sizes = [len(row.payload) for row in fetched]
+                room_bytes -= sum(sizes)
+                # Large rows are taken few at a time, so that a page stays near its limit.
+                fetch = max(1, min(_FETCH_ROWS_MOST, room_bytes // max(sizes)))
         return rows, True

@@ -21,6 +21,11 @@ class RelayTelemetry:
         self._since = clock()
         self._rows_since = 0
 
+    @property
+    def has_news(self) -> bool:
+        """Whether rows were sent that no figures tell of yet."""
+        return self._rows_since > 0
+
     def sent(self, rows: int, dead_letters: int) -> None:
         """Counts rows that Kafka has confirmed; ``dead_letters`` of them went to dead-letter topics."""
         self._sent_rows += rows
@@ -34,10 +39,6 @@ class RelayTelemetry:
     def due(self) -> dict[str, Any]:
         """The figures, if a second has passed since the last time; else nothing."""
         return self.figures() if self._clock() - self._since >= _WRITE_EVERY_S else {}
-
-    def unwritten(self) -> bool:
-        """Whether rows were sent that no figures tell of yet, and a second has passed."""
-        return self._rows_since > 0 and self._clock() - self._since >= _WRITE_EVERY_S
 
     def figures(self) -> dict[str, Any]:
         """The figures now; begins a new interval for the rate."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +18,7 @@ from bridges.relay.loop import relay
 from bridges.relay.service import RelayService
 from bridges.relay.sink import SinkHolder
 from tasks.db.pool import Database, Transaction
+from tasks.errors import DatabaseUnavailable
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
 from tasks.settings import Settings
@@ -60,7 +62,10 @@ class RunningRelay:
         db = Database(self.settings, "relay-test")
         try:
             while not self.stop_event.requested():
-                held = relay(db, self.settings, self.holder, self.stop_event, self._slice_s)
+                try:
+                    held = relay(db, self.settings, self.holder, self.stop_event, self._slice_s)
+                except DatabaseUnavailable:
+                    held = False
                 self.slices_held += held
                 if not held:
                     self.stop_event.wait(0.05)
@@ -76,11 +81,17 @@ class Journal:
         self.db = db
         self.settings = settings
         self.service = RelayService(db, settings)
+        self._versions: Counter[str] = Counter()
 
     def write(self, count: int = 1, *, keys: int = 5, event_type: str = "hook-received", size: int = 20) -> None:
         """Rows of ``keys`` aggregates in one transaction."""
+        events = []
+        for n in range(count):
+            key = f"a{n % keys}"
+            self._versions[key] += 1
+            events.append(self.event(key, self._versions[key], event_type, size))
         with self.db.transaction() as tx:
-            append(tx, [self.event(f"a{n % keys}", n // keys + 1, event_type, size) for n in range(count)])
+            append(tx, events)
 
     def event(self, key: str, version: int, event_type: str = "hook-received", size: int = 20) -> JournalEvent:
         return JournalEvent("thing", key, version, event_type, {"text": "x" * size}, correlation_id=f"c-{key}")
@@ -96,12 +107,14 @@ class Journal:
         types = {row["event_type"] for row in self.rows()}
         return sorted(topic_for(kind, self.settings.environment) for kind in types)
 
-    def on_kafka(self, until_idle_s: float = 0.4) -> list[InRecord]:
-        return list(read_all(self.settings, self.topics(), until_idle_s))
+    def read(self, topics: list[str]) -> list[InRecord]:
+        return list(read_all(self.settings, topics, 0.4))
+
+    def on_kafka(self) -> list[InRecord]:
+        return self.read(self.topics())
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        topics = [dead_letter_topic(topic) for topic in self.topics()]
-        return [orjson.loads(record.value) for record in read_all(self.settings, topics, 0.4)]
+        return [orjson.loads(record.value) for record in self.read([dead_letter_topic(t) for t in self.topics()])]
 
     def caught_up(self) -> bool:
         return bool(self.service.status()["lag_rows"] == 0)
@@ -113,7 +126,7 @@ class Journal:
 def wait_for(condition: Callable[[], Any], seconds: float, describe: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, describe()
+        assert time.monotonic() < deadline, describe() or "the condition did not come true in time"
         time.sleep(0.02)
 
 
