@@ -67,9 +67,10 @@ def command(
     kafka = KafkaWatch(session.settings, load.tally)
     database.start()
     kafka.start()
-    kafka.ready.wait(_READY_S)
     began = time.monotonic()
     with _shown(session, lambda: gather(load, database, kafka, time.monotonic() - began)) as show:
+        show("reading what is on Kafka already")
+        kafka.ready.wait(_READY_S)
         attempts = session.settings.hook_max_attempts
         load.start(acts(run, place, seconds, rate / services, seed, attempts) for place in range(services))
         try:
