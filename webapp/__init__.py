@@ -9,7 +9,19 @@ from flask import Flask
 
 from tasks.logs import configure_logging
 from tasks.settings import Settings, load_settings
-from webapp import api, auth, body, correlation, headers, json_provider, limits, problems, services, telemetry
+from webapp import (
+    api,
+    auth,
+    body,
+    correlation,
+    headers,
+    json_provider,
+    limits,
+    patience,
+    problems,
+    services,
+    telemetry,
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -29,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     json_provider.install(app)
     services.install(app, settings)
     correlation.install(app)
+    patience.install(app)
     body.install(app)
     headers.install(app)
     problems.install(app)

@@ -5,11 +5,12 @@ The embedded stack itself runs its servers under a supervisor instead.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
+
+import psutil
 
 from webapp.stack.servers import Server, ServerError
 
@@ -52,12 +53,20 @@ class ServerProcess:
         self._popen = self._start()
 
     def pause(self) -> None:
-        """Freezes it (SIGSTOP): it accepts connections and answers nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Freezes it and its children (SIGSTOP): it accepts connections and answers nothing."""
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Lets it go on (SIGCONT)."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        process = psutil.Process(self.pid)
+        for each in (process, *process.children(recursive=True)):
+            try:
+                each.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log_path.open("ab") as log:
