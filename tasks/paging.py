@@ -41,7 +41,7 @@ def decode_cursor(cursor: str, length: int) -> tuple[str, ...]:
     if (
         not isinstance(position, list)
         or len(position) != length
-        or not all(isinstance(part, str) for part in position)
+        or not all(isinstance(part, str) and "\x00" not in part for part in position)
     ):
         raise ValidationFailed(
             "The cursor was not made by this server for this list.",

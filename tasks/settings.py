@@ -66,7 +66,7 @@ class Settings:
     hook_batch_size: int = _number(100, 1, 10_000)
     hook_body_limit_bytes: int = _number(1 << 20, 1024, 1 << 28)
     batch_body_limit_bytes: int = _number(8 << 20, 1024, 1 << 28)
-    json_max_depth: int = _number(64, 4, 500)
+    json_max_depth: int = _number(64, 4, 200)
     idempotency_window_s: int = _number(604_800, 1, 31_536_000)
 
     retention_hooks_days: int = _number(30, 1, 36_500)
