@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +37,9 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("servers")
     base = tmp_path_factory.getbasetemp()
     for step in (folder, base, base.parent):
-        step.chmod(0o711)
+        mode = stat.S_IMODE(step.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            step.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
     return folder
 
 

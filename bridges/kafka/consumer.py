@@ -15,12 +15,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from bridges.kafka.admin import TopicAdmin
-from bridges.kafka.connection import MAX_MESSAGE_BYTES, client_options, translated
+from bridges.kafka.connection import MAX_MESSAGE_BYTES, SinkUnavailable, client_options, translated
 from tasks.settings import Settings
 
 _POLL_S = 0.1
 _LOOK_FOR_TOPICS_EVERY_S = 2.0
-_BACKLOG_IDLE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +44,28 @@ class TopicReader:
         Raises:
             SinkUnavailable: no broker answered within 2 s.
         """
-        self._admin = TopicAdmin(settings)
         self._assigned: set[TopicPartition] = set()
-        with translated("connecting a reader"):
-            self._consumer = KafkaConsumer(
-                **client_options(settings),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                max_partition_fetch_bytes=2 * MAX_MESSAGE_BYTES,
-                metrics_enabled=False,
-            )
+        self._admin = TopicAdmin(settings)
+        try:
+            with translated("connecting a reader"):
+                self._consumer = KafkaConsumer(
+                    **client_options(settings),
+                    group_id=None,
+                    enable_auto_commit=False,
+                    auto_offset_reset="earliest",
+                    max_partition_fetch_bytes=2 * MAX_MESSAGE_BYTES,
+                    metrics_enabled=False,
+                )
+        except SinkUnavailable:
+            self._admin.close()
+            raise
 
     def __enter__(self) -> TopicReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(KafkaError):
+        # Nothing is lost by a reader that can't say good-bye.
+        with suppress(KafkaError, OSError):
             self._consumer.close(autocommit=False)
         self._admin.close()
 
@@ -73,8 +77,10 @@ class TopicReader:
         """
         return self._admin.names()
 
-    def take_up(self, topics: Iterable[str]) -> None:
+    def take_up(self, topics: Iterable[str], *, at_end: bool = False) -> None:
         """Adds the partitions of those of ``topics`` that exist and are not read yet, from their beginning.
+
+        With ``at_end`` from where the broker says that they end, which the embedded one says wrong.
 
         Raises:
             SinkUnavailable: Kafka did not answer.
@@ -87,7 +93,10 @@ class TopicReader:
         self._assigned |= new
         with translated("assigning partitions"):
             self._consumer.assign(sorted(self._assigned))
-            self._consumer.seek_to_beginning(*new)
+            if at_end:
+                self._consumer.seek_to_end(*new)
+            else:
+                self._consumer.seek_to_beginning(*new)
 
     def poll(self, timeout_s: float) -> list[InRecord]:
         """The records that came; waits at most ``timeout_s`` for the first. Order holds within a partition.
@@ -126,7 +135,11 @@ def read_all(settings: Settings, topics: Iterable[str], until_idle_s: float = 1.
     wanted = list(topics)
     with TopicReader(settings) as reader:
         reader.take_up(wanted)
-        yield from _until_idle(reader, until_idle_s)
+        last = time.monotonic()
+        while time.monotonic() - last < until_idle_s:
+            for record in reader.poll(min(_POLL_S, until_idle_s)):
+                yield record
+                last = time.monotonic()
 
 
 def tail(
@@ -138,29 +151,19 @@ def tail(
 ) -> Iterator[InRecord]:
     """The records of every topic whose name is ``wanted``, as they come, until ``stopped()``.
 
-    Without ``from_beginning`` what is there at the start is passed over. Topics that appear later are read
-    from their beginning.
+    Without ``from_beginning`` what was sent before now is passed over. Topics that appear later are taken up.
 
     Raises:
         SinkUnavailable: Kafka did not answer.
     """
+    since_ms = 0 if from_beginning else int(time.time() * 1000)
     with TopicReader(settings) as reader:
-        reader.take_up(filter(wanted, reader.topics()))
-        if not from_beginning:
-            for _ in _until_idle(reader, _BACKLOG_IDLE_S):
-                if stopped():
-                    return
+        reader.take_up(filter(wanted, reader.topics()), at_end=not from_beginning and not settings.kafka_ephemeral)
         looked_at = time.monotonic()
         while not stopped():
             if time.monotonic() - looked_at > _LOOK_FOR_TOPICS_EVERY_S:
                 reader.take_up(filter(wanted, reader.topics()))
                 looked_at = time.monotonic()
-            yield from reader.poll(_POLL_S)
-
-
-def _until_idle(reader: TopicReader, until_idle_s: float) -> Iterator[InRecord]:
-    last = time.monotonic()
-    while time.monotonic() - last < until_idle_s:
-        for record in reader.poll(min(_POLL_S, until_idle_s)):
-            last = time.monotonic()
-            yield record
+            for record in reader.poll(_POLL_S):
+                if record.timestamp_ms >= since_ms:
+                    yield record

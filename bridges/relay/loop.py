@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from bridges.kafka.connection import SinkUnavailable
@@ -191,6 +192,7 @@ class _Loop:
         began = time.monotonic()
         hurry = len(self._under_way) < _PAGES_UNDER_WAY
         while not delivery.wait(0.25, hurry=hurry):
+            self._look_whether_topics_are_there()
             waited_s = time.monotonic() - began
             if waited_s > _SAY_SLOW_AFTER_S:
                 self._notes.say(DOWN, f"Kafka has not confirmed events for {_SAY_SLOW_AFTER_S:.0f} s")
@@ -219,6 +221,19 @@ class _Loop:
                 self._deal_with_loss(sink, lost)
                 sink = self._holder.get(self._settings)
         return sink
+
+    def _look_whether_topics_are_there(self) -> None:
+        """A producer goes on asking for a topic that is gone until its delivery timeout: this ends it at once.
+
+        Raises:
+            SinkError: the broker does not have the topics any more that it had.
+        """
+        if time.monotonic() - self._looked_at_topics < _LOOK_AT_TOPICS_EVERY_S:
+            return
+        self._looked_at_topics = time.monotonic()
+        with suppress(SinkUnavailable):
+            if self._ledger.lost(self._holder.get(self._settings).admin.ids(self._ledger.names)):
+                raise SinkError("The broker has lost topics that events are on their way to")
 
     def _deal_with_loss(self, sink: KafkaSink, lost: list[str]) -> None:
         if self._settings.kafka_ephemeral:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from bridges.kafka.admin import TopicAdmin
@@ -23,8 +22,7 @@ class KafkaSink:
     def close(self) -> None:
         """Gives up what is not confirmed and closes both connections."""
         self.producer.close()
-        with suppress(SinkUnavailable):
-            self.admin.close()
+        self.admin.close()
 
 
 def connect(settings: Settings) -> KafkaSink:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from bridges.kafka.consumer import InRecord, read_all
+from bridges.kafka.consumer import InRecord, TopicReader, read_all
 from bridges.onex.topics import dead_letter_topic, topic_for
 from bridges.relay.loop import relay
 from bridges.relay.service import RelayService
@@ -108,10 +108,23 @@ class Journal:
         return sorted(topic_for(kind, self.settings.environment) for kind in types)
 
     def read(self, topics: list[str]) -> list[InRecord]:
-        return list(read_all(self.settings, topics, 0.4))
+        return list(read_all(self.settings, topics, 1.0))
 
     def on_kafka(self) -> list[InRecord]:
         return self.read(self.topics())
+
+    def wait_all_on_kafka(self, seconds: float) -> None:
+        """Reads until Kafka has held each event of the journal; an event that isn't the journal's fails the test."""
+        deadline = time.monotonic() + seconds
+        missing = {row["event_id"] for row in self.rows()}
+        known = set(missing)
+        with TopicReader(self.settings) as reader:
+            while missing:
+                assert time.monotonic() < deadline, f"{len(missing)} not on Kafka; relay status: {self.service.status()}"
+                reader.take_up(self.topics())
+                found = event_ids(reader.poll(0.2))
+                assert found <= known
+                missing -= found
 
     def dead_letters(self) -> list[dict[str, Any]]:
         return [orjson.loads(record.value) for record in self.read([dead_letter_topic(t) for t in self.topics()])]

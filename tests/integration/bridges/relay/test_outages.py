@@ -21,7 +21,6 @@ from tasks.settings import Settings
 from tests.integration.bridges.relay.support import (
     Journal,
     RunningRelay,
-    event_ids,
     first_versions_in_order,
     wait_for,
 )
@@ -29,10 +28,6 @@ from webapp.stack.process import ServerProcess
 
 Start = Callable[..., RunningRelay]
 ROOT = Path(__file__).parents[4]
-
-
-def all_there(journal: Journal) -> bool:
-    return event_ids(journal.on_kafka()) == {row["event_id"] for row in journal.rows()}
 
 
 def test_kafka_that_is_away_is_said_once_and_caught_up_with(
@@ -51,7 +46,7 @@ def test_kafka_that_is_away_is_said_once_and_caught_up_with(
     fresh_kafka.restart()
     journal.wait_caught_up(12)
     wait_for(lambda: journal.service.status()["note"] is None, 5)
-    assert all_there(journal)
+    journal.wait_all_on_kafka(5)
     said = [record.message for record in caplog.records if record.name == "bridges.relay"]
     assert said == ["kafka-unavailable", "kafka-available"]
 
@@ -67,7 +62,7 @@ def test_kafka_that_hangs_is_waited_for(journal: Journal, start_relay: Start, fr
     finally:
         fresh_kafka.resume()
     journal.wait_caught_up(20)
-    assert all_there(journal)
+    journal.wait_all_on_kafka(5)
     assert first_versions_in_order(journal.on_kafka())
 
 
@@ -79,7 +74,7 @@ def test_an_embedded_broker_that_forgot_everything_is_filled_again(
     journal.wait_caught_up()
     fresh_kafka.kill()
     fresh_kafka.restart()
-    wait_for(lambda: all_there(journal), 15)
+    journal.wait_all_on_kafka(15)
     records = journal.on_kafka()
     assert len(records) == 3000
     assert first_versions_in_order(records)
@@ -99,7 +94,7 @@ def test_topics_that_somebody_else_made_anew_count_as_lost(
     admin.ensure(journal.topics())
     admin.close()
     start_relay()
-    wait_for(lambda: all_there(journal), 15)
+    journal.wait_all_on_kafka(15)
 
 
 def test_killing_the_broker_under_load_loses_nothing(
@@ -128,7 +123,7 @@ def test_killing_the_broker_under_load_loses_nothing(
         stop.set()
         writer.join()
     journal.wait_caught_up(30)
-    wait_for(lambda: all_there(journal), 15)
+    journal.wait_all_on_kafka(15)
     assert first_versions_in_order(journal.on_kafka())
 
 
@@ -148,7 +143,7 @@ def test_another_broker_that_lost_topics_is_reported_and_replayed_on_request(
     assert len(journal.on_kafka()) == 5
     assert journal.service.status()["note"] == status["note"]
     journal.service.replay()
-    wait_for(lambda: all_there(journal), 15)
+    journal.wait_all_on_kafka(15)
     status = journal.service.status()
     assert (status["note"], status["lost_topics"]) == (None, [])
 
@@ -219,7 +214,7 @@ def test_a_relay_that_is_killed_is_replaced_without_loss(
         victim.wait()
         relays.append(killable_relay())
     journal.wait_caught_up(30)
-    wait_for(lambda: all_there(journal), 10)
+    journal.wait_all_on_kafka(10)
     assert first_versions_in_order(journal.on_kafka())
 
 
@@ -236,4 +231,4 @@ def test_a_restarted_postgresql_ends_the_slice_and_nothing_else(
         )
     journal.write(100)
     journal.wait_caught_up(10)
-    assert all_there(journal)
+    journal.wait_all_on_kafka(5)
