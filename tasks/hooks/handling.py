@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from tasks import correlation
+from tasks import correlation, timeouts
 from tasks.db.pool import Database, Transaction
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from tasks.hooks import store
@@ -20,7 +20,11 @@ from tasks.settings import Settings
 log = logging.getLogger(__name__)
 
 Claim = Callable[[Transaction, UUID], list[Hook]]
-_RENEW_AFTER = 1 / 3
+# Of the lease: when it is renewed, how long the handlers of one hook may take, and when a process that still
+# hangs is ended. A handler that is told to stop at its limit leaves its worker the time to say so under the lease.
+_RENEW_AFTER = 0.2
+_HANDLER_SHARE = 0.6
+_ENDED_AFTER = 3.0
 
 
 class _Failed(Exception):
@@ -81,10 +85,13 @@ class HookHandler:
         good: list[Hook] = []
         failed: list[_Failed] = []
         renewed_at = time.monotonic()
-        with self._db.transaction() as tx:
+        lease_s = self._settings.hook_lease_s
+        with timeouts.watchdog(), self._db.transaction() as tx:
+            timeouts.rearm(lease_s * _ENDED_AFTER)
             for hook in hooks:
-                if time.monotonic() - renewed_at > self._settings.hook_lease_s * _RENEW_AFTER:
+                if time.monotonic() - renewed_at > lease_s * _RENEW_AFTER:
                     self._renew(hooks, token)
+                    timeouts.rearm(lease_s * _ENDED_AFTER)
                     renewed_at = time.monotonic()
                 try:
                     self._call_handlers(tx, hook)
@@ -102,7 +109,7 @@ class HookHandler:
             return
         with correlation.bind(hook.correlation_id):
             try:
-                with tx.savepoint():
+                with tx.savepoint(), timeouts.time_limit(self._settings.hook_lease_s * _HANDLER_SHARE):
                     for handler in handlers:
                         handler(tx, hook)
             except (DatabaseUnavailable, DatabaseBusy):

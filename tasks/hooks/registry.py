@@ -24,6 +24,8 @@ def handles(*, family: str = "*", resource: str = "*") -> Callable[[Handler], Ha
 
     All matching handlers run, in the order of registration; the hook is handled when all have returned. Any
     exception is a failed attempt: retried with backoff, dead after the last. ``Refused`` is dead at once.
+    Together they have 0.6 of ``HOOK_LEASE_S``: then ``TimedOut`` is raised inside the one that runs, and one that
+    does not heed it goes down with its process.
     """
 
     def register(handler: Handler) -> Handler:
