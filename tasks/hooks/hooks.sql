@@ -116,6 +116,11 @@ FROM (SELECT id, state FROM inbox WHERE id = %(id)s FOR UPDATE) AS old
 WHERE inbox.id = old.id AND old.state IN ('handled', 'dead')
 RETURNING inbox.id, version, old.state AS old_state, event_type, correlation_id
 
+-- name: drop --
+-- dead -> gone: an operator gave it up. Its history stays in the journal.
+DELETE FROM inbox WHERE id = %(id)s AND state = 'dead'
+RETURNING id, version + 1 AS version, attempt, event_type, correlation_id
+
 -- name: waiting --
 -- What the sweeper looks for: due rows that should have been claimed by now, and leases that ran out.
 SELECT

@@ -130,12 +130,20 @@ class HookService:
         with self._db.transaction() as tx:
             row = store.replay(tx, hook_id)
             if row is None:
-                present = tx.one(store.QUERIES["get"], {"id": hook_id})
-                if present is None:
-                    raise NotFound(f"There is no hook {hook_id}.")
-                raise Conflict(f"The hook is {present['state']}; only a handled or dead hook can be replayed.")
+                raise _not_now(tx, hook_id, "only a handled or dead hook can be replayed")
         self._hint([hook_id])
         return {"id": hook_id, "state": "received", "previous_state": row["old_state"]}
+
+    def drop(self, hook_id: UUID) -> None:
+        """Removes a dead hook from the inbox for good. Its journal stays, and says so.
+
+        Raises:
+            NotFound: there is no such hook.
+            Conflict: it is not dead.
+        """
+        with self._db.transaction() as tx:
+            if not store.drop(tx, hook_id):
+                raise _not_now(tx, hook_id, "only a dead hook can be dropped")
 
     def stats(self) -> dict[str, Any]:
         """How many hooks are in each unfinished state, how many are dead, and the age of the oldest waiting (s)."""
@@ -146,6 +154,13 @@ class HookService:
         counts.update({row["state"]: row["count"] for row in rows})
         oldest = max((row["oldest_s"] for row in rows if row["state"] == "received"), default=0.0)
         return {"states": counts, "oldest_received_s": max(0.0, oldest)}
+
+
+def _not_now(tx: Transaction, hook_id: UUID, rule: str) -> BridgeError:
+    present = tx.one(store.QUERIES["get"], {"id": hook_id})
+    if present is None:
+        return NotFound(f"There is no hook {hook_id}.")
+    return Conflict(f"The hook is {present['state']}; {rule}.")
 
 
 def _key(delivery: store.Delivery) -> tuple[str, str]:

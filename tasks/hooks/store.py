@@ -160,6 +160,14 @@ def replay(tx: Transaction, hook_id: UUID) -> dict[str, Any] | None:
     return row
 
 
+def drop(tx: Transaction, hook_id: UUID) -> bool:
+    """dead → gone, its end kept in the journal; False where the state does not allow it."""
+    row = tx.one(QUERIES["drop"], {"id": hook_id})
+    if row is not None:
+        append(tx, [_changed_row(row, "dead", "dropped", row["attempt"], {"reason": "dropped"})])
+    return row is not None
+
+
 def _received(delivery: Delivery, mapped: mapping.Mapped) -> JournalEvent:
     payload = {
         "hook_id": str(delivery.id),

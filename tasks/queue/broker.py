@@ -1,7 +1,7 @@
 """Kombu's Redis transport, with the transitions of tasks riding on the commands it sends anyway.
 
-``sent`` goes in one transaction with the message, and what became of a task in one with the acknowledgement: no
-extra round trip, and neither is ever without the other. Written for kombu 5.7; whatever it can't carry, the stream's
+``sent`` goes with the message, and what became of a task with the acknowledgement, each in one atomic script: no
+extra round trip, and neither is there without the other. Written for kombu 5.7; what it can't carry, the stream's
 writer sends by itself.
 """
 
@@ -18,6 +18,20 @@ from tasks.stream.writer import StreamWriter
 # kombu's types know nothing of what is not public.
 _QoS: Any = kombu_redis.QoS
 _Channel: Any = kombu_redis.Channel
+
+# KEYS: queue, stream. ARGV: message, limit of the stream, entry.
+_PUBLISH = """redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'e', ARGV[3])
+return redis.call('LPUSH', KEYS[1], ARGV[1])"""
+
+# KEYS: index and hash of the unacknowledged, stream. ARGV: delivery tag, limit of the stream, entries.
+# A Redis that is out of memory must still let messages go: then the entries wait.
+_REMOVE = """redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+for i = 3, #ARGV do
+local added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], '*', 'e', ARGV[i])
+if type(added) == 'table' and added['err'] then return added['err'] end
+end
+return 'OK'"""
 
 
 def transport_with(stream: StreamWriter) -> Any:
@@ -39,9 +53,11 @@ def transport_with(stream: StreamWriter) -> Any:
                 self._remove(delivery_tag)
 
         def _remove(self, delivery_tag: str) -> None:
-            pipeline = self._remove_from_indices(delivery_tag)
-            with stream.riding_on(pipeline):
-                pipeline.execute()
+            with self.channel.conn_or_acquire() as client, stream.riding() as load:
+                keys = (self.unacked_index_key, self.unacked_key, stream.key)
+                answer = client.eval(_REMOVE, len(keys), *keys, delivery_tag, stream.limit, *load.entries)
+                if answer not in (b"OK", "OK"):
+                    load.left_behind(str(answer))
             virtual.QoS.ack(self, delivery_tag)
 
     class CarryingChannel(_Channel):  # type: ignore[misc]
@@ -50,16 +66,16 @@ def transport_with(stream: StreamWriter) -> Any:
         QoS = CarryingQoS
 
         def _put(self, queue: str, message: Any, **options: Any) -> None:
-            batch = options.get("_publish_batch")
-            if batch is not None or queue in self._expires or not stream.has_something_to_carry:
+            if options.get("_publish_batch") is not None or queue in self._expires:
                 super()._put(queue, message, **options)
                 return
-            key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
-            with self.conn_or_acquire() as client:
-                pipeline = client.pipeline(transaction=True)
-                with stream.riding_on(pipeline):
-                    pipeline.lpush(key, dumps(message))
-                    pipeline.execute()
+            with stream.passenger() as entry:
+                if entry is None:
+                    super()._put(queue, message, **options)
+                    return
+                key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+                with self.conn_or_acquire() as client:
+                    client.eval(_PUBLISH, 2, key, stream.key, dumps(message), stream.limit, entry)
 
     class CarryingTransport(kombu_redis.Transport):
         """Redis, for task messages."""

@@ -1,6 +1,6 @@
 """Writes transitions to the Redis stream, many in one round trip, and never fails its caller.
 
-Where it can, a transition rides on a command that the broker's connection sends anyway (``riding_on``); else the
+Where it can, a transition rides on a command that the broker's connection sends anyway (``riding``); else the
 writer sends it over a connection of its own (``flush``). While Redis is away transitions wait in a bounded buffer;
 the oldest are dropped, and counted, when it is full. The stream itself is trimmed to about ``STREAM_MAX_ENTRIES``
 entries: a guard for the memory of Redis when nobody drains it.
@@ -35,14 +35,25 @@ _PATIENT_S = 1.0
 _FLUSH_AFTER_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 # One command for many entries: packing a command costs more than adding an entry.
-_ADD_MANY = """for i = 2, #ARGV do
+_ADD = """for i = 2, #ARGV do
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'e', ARGV[i])
 end"""
-_SCRIPT_ENTRIES = 1000
 _FAILURES = (redis.RedisError, OSError)
 
 Entry = dict[str, Any]
 Later = Callable[[float, Callable[[], object]], object]
+
+
+class Load:
+    """Entries that ride on somebody's command."""
+
+    def __init__(self, entries: list[bytes]) -> None:
+        self.entries = entries
+        self.problem: str | None = None
+
+    def left_behind(self, problem: str) -> None:
+        """The command went well, and did not take the entries: they are kept."""
+        self.problem = problem
 
 
 class StreamWriter:
@@ -50,7 +61,8 @@ class StreamWriter:
 
     def __init__(self, settings: Settings, stream: str = STREAM) -> None:
         self._settings = settings
-        self._stream = stream
+        self.key = stream
+        self.limit = settings.stream_max_entries
         self._timeout_s = _SWIFT_S
         self._later: Later | None = None
         self._client: redis.Redis | None = None
@@ -60,11 +72,6 @@ class StreamWriter:
     def waiting(self) -> int:
         """How many transitions are not written yet."""
         return len(self._buffer)
-
-    @property
-    def has_something_to_carry(self) -> bool:
-        """Whether this thread's next command may carry transitions."""
-        return bool(self._buffer) or getattr(self._sending, "entry", None) is not None
 
     def become_patient(self, later: Later) -> None:
         """For the main process of a worker: waits longer for Redis, and writes by itself what nobody flushes.
@@ -93,11 +100,10 @@ class StreamWriter:
 
     @contextmanager
     def sending(self, entry: Entry) -> Iterator[None]:
-        """While the block publishes a message, its transition ``entry`` rides on it.
+        """While the block publishes a message, its transition ``entry`` may ride on it (``passenger``).
 
         What the transport did not carry is written after the block. Where publishing fails there is no transition.
         """
-        self._follow_fork()
         self._sending.entry = entry
         try:
             yield
@@ -108,22 +114,35 @@ class StreamWriter:
             self.write(left_over)
 
     @contextmanager
-    def riding_on(self, pipeline: Any) -> Iterator[None]:
-        """Adds all that waits to ``pipeline``, which the block executes; keeps it where that fails."""
+    def passenger(self) -> Iterator[bytes | None]:
+        """The transition of the message that this thread is publishing, encoded, for the block to send along."""
+        entry: Entry | None = getattr(self._sending, "entry", None)
+        try:
+            yield None if entry is None else _encoded(entry)
+        except _FAILURES:
+            if entry is not None:
+                # Kombu may try again, and this time may have been good.
+                entry["again"] = True
+            raise
+        self._sending.entry = None
+
+    @contextmanager
+    def riding(self) -> Iterator[Load]:
+        """All that waits, encoded, for a command that the block sends; it is kept where that fails."""
         self._follow_fork()
         with self._io:
-            sending = getattr(self._sending, "entry", None)
             batch = self._take()
-            self._put_on(pipeline, batch if sending is None else [*batch, sending])
+            load = Load([_encoded(entry) for entry in batch])
             try:
-                yield
+                yield load
+                if load.problem is not None:
+                    raise redis.ResponseError(load.problem)
             except _FAILURES as problem:
-                if sending is not None:
-                    sending["again"] = True
                 self._put_back(batch, problem)
-                raise
-            self._sending.entry = None
-            self._succeeded()
+                if load.problem is None:
+                    raise
+            else:
+                self._succeeded()
 
     def flush(self) -> bool:
         """Writes all that waits, in order. False when Redis did not take it in time, or failed a moment ago."""
@@ -138,9 +157,8 @@ class StreamWriter:
             try:
                 if self._client is None:
                     self._client = self._connect()
-                pipeline = self._client.pipeline(transaction=False)
-                self._put_on(pipeline, batch)
-                pipeline.execute()
+                entries = [_encoded(entry) for entry in batch]
+                self._client.eval(_ADD, 1, self.key, self.limit, *entries)
             except _FAILURES as problem:
                 self._put_back(batch, problem)
                 return False
@@ -177,15 +195,6 @@ class StreamWriter:
             batch = list(self._buffer)
             self._buffer.clear()
         return batch
-
-    def _put_on(self, pipeline: Any, batch: Sequence[Entry]) -> None:
-        entries = [_encoded(entry) for entry in batch]
-        limit = self._settings.stream_max_entries
-        if len(entries) == 1:
-            pipeline.execute_command("XADD", self._stream, "MAXLEN", "~", limit, "*", "e", entries[0])
-        for first in range(0, len(entries) if len(entries) > 1 else 0, _SCRIPT_ENTRIES):
-            some = entries[first : first + _SCRIPT_ENTRIES]
-            pipeline.execute_command("EVAL", _ADD_MANY, 1, self._stream, limit, *some)
 
     def _connect(self) -> redis.Redis:
         return redis.Redis.from_url(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 import click
 
-from tasks.errors import Conflict
+from tasks.errors import Conflict, NotFound
 from tasks.paging import MAX_LIMIT
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import paged, write_page
@@ -19,7 +19,7 @@ _COLUMNS = ("id", "finished_at", "source", "event_type", "resource_id", "attempt
 
 @click.group("dead", cls=SessionGroup)
 def group() -> None:
-    """Dead hooks: kept, with the reason, until somebody replays them."""
+    """Dead hooks: kept, with the reason, until somebody replays or drops them."""
 
 
 @group.command("list")
@@ -32,33 +32,66 @@ def list_dead(session: Session, /, **query: Any) -> None:
     write_page(session, session.hooks.list(state="dead", **query), _COLUMNS, "no dead hooks")
 
 
+def _chosen(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which: hooks by id, or all, of a source and type."""
+    options = [
+        click.argument("hook_ids", type=click.UUID, nargs=-1),
+        click.option(
+            "--all", "everything", is_flag=True, help="Every dead hook (of the source and type, where given)."
+        ),
+        click.option("--source", help="With --all: only of this source."),
+        click.option("--type", "event_type", help="With --all: only of this type."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @group.command()
-@click.argument("hook_ids", type=click.UUID, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every dead hook (of the source and type, where given).")
-@click.option("--source", help="With --all: only of this source.")
-@click.option("--type", "event_type", help="With --all: only of this type.")
+@_chosen
 @pass_session
-def replay(
-    session: Session, /, hook_ids: tuple[UUID, ...], everything: bool, source: str | None, event_type: str | None
-) -> None:
+def replay(session: Session, /, **choice: Any) -> None:
     """Send dead hooks through their handlers again."""
+    _act(session, session.hooks.replay, "hook-replayed", "sent through again", **choice)
+
+
+@group.command()
+@_chosen
+@click.confirmation_option("--yes", prompt="Dropped hooks can't be replayed any more. Go on?")
+@pass_session
+def drop(session: Session, /, **choice: Any) -> None:
+    """Give dead hooks up: remove them from the inbox (the journal keeps their history)."""
+    _act(session, session.hooks.drop, "hook-dropped", "dropped", **choice)
+
+
+def _act(
+    session: Session,
+    act: Callable[[UUID], dict[str, Any] | None],
+    code: str,
+    what: str,
+    *,
+    hook_ids: tuple[UUID, ...],
+    everything: bool,
+    source: str | None,
+    event_type: str | None,
+) -> None:
     if everything == bool(hook_ids):
         raise click.UsageError("Name the hooks, or give --all.")
-    chosen = list(_dead(session, source, event_type)) if everything else list(hook_ids)
-    replayed = []
-    for hook_id in chosen:
+    done: list[dict[str, Any]] = []
+    for hook_id in _dead(session, source, event_type) if everything else hook_ids:
         try:
-            replayed.append(session.hooks.replay(hook_id))
-        except Conflict:
+            told = act(hook_id)
+        except (Conflict, NotFound):
             if not everything:
                 raise
-    if replayed:
-        named = f"hook {replayed[0]['id']}" if len(replayed) == 1 else f"{len(replayed)} dead hooks"
-        session.audit("hook-replayed", named)
+        else:
+            done.append(told or {"id": hook_id})
+    if done:
+        session.audit(code, f"hook {done[0]['id']}" if len(done) == 1 else f"{len(done)} dead hooks")
     if session.as_json:
-        session.out.json({"items": replayed})
+        session.out.json({"items": done})
     else:
-        session.out.line(f"{len(replayed)} sent through again")
+        session.out.line(f"{len(done)} {what}")
 
 
 def _dead(session: Session, source: str | None, event_type: str | None) -> Iterator[UUID]:

@@ -120,7 +120,9 @@ class Journal:
         known = set(missing)
         with TopicReader(self.settings) as reader:
             while missing:
-                assert time.monotonic() < deadline, f"{len(missing)} not on Kafka; relay status: {self.service.status()}"
+                assert time.monotonic() < deadline, (
+                    f"{len(missing)} not on Kafka; relay status: {self.service.status()}"
+                )
                 reader.take_up(self.topics())
                 found = event_ids(reader.poll(0.2))
                 assert found <= known

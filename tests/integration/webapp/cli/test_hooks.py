@@ -93,3 +93,29 @@ def test_dead_hooks_are_listed_with_their_reason_and_replayed(
     assert run(f"dead replay {alive}").exit_code == 0
     assert run("dead list").stdout == "no dead hooks\n"
     assert run("dead replay --all").stdout == "0 sent through again\n"
+
+
+def test_dead_hooks_are_dropped_when_told_twice(
+    run: Run, accept: Accept, handle: Callable[[], int], db: Database
+) -> None:
+    dead = [accept(source, "fail", "demo", refuse=True) for source in ("a", "b")]
+    alive = accept("a")
+    handle()
+    asked = run(f"dead drop {dead[0]}")
+    assert asked.exit_code != 0
+    assert run(f"dead drop {dead[0]} --yes").stdout == "1 dropped\n"
+    refused = run(f"dead drop {alive} --yes")
+    assert refused.exit_code != 0
+    assert "only a dead hook can be dropped" in refused.stderr
+    assert run(f"dead drop {dead[0]} --yes").exit_code != 0
+    assert run("dead drop --all --yes").stdout == "1 dropped\n"
+    assert run("dead list").stdout == "no dead hooks\n"
+    with db.transaction() as tx:
+        told = tx.all(
+            "SELECT aggregate_id, version, payload->>'state' AS state FROM journal WHERE payload->>'from' = 'dead'"
+        )
+        audit = tx.all("SELECT detail FROM security_audit_log WHERE code = 'hook-dropped' ORDER BY id")
+    assert {(row["aggregate_id"], row["version"], row["state"]) for row in told} == {
+        (str(hook_id), 4, "dropped") for hook_id in dead
+    }
+    assert [row["detail"] for row in audit] == [f"hook {hook_id}" for hook_id in dead]
