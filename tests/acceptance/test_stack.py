@@ -125,6 +125,32 @@ def test_up_kill_up_down(user: StackUser) -> None:
     assert "Nothing runs" in user.command("down").stdout
 
 
+@pytest.mark.timeout(180)
+def test_of_two_that_start_at_once_one_does_and_the_other_says_why(user: StackUser) -> None:
+    line = [sys.executable, "-m", "webapp.stack", "up", "--detach", "--no-flower", "--data-dir", str(user.data)]
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=UP_WITHIN_S)[0] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], said
+    [loser] = [text for process, text in zip(both, said, strict=True) if process.returncode]
+    assert "at work" in loser or "runs already" in loser
+    hook_id = _post(user)
+    wait_until(lambda: _is_handled(user, hook_id), 20)
+
+
+@pytest.mark.timeout(120)
+def test_a_start_can_be_interrupted_and_leaves_nothing(user: StackUser) -> None:
+    line = [sys.executable, "-m", "webapp.stack", "up", "--no-flower", "--data-dir", str(user.data)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for said in process.stdout:
+            if "valkey" in said:
+                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    wait_until(lambda: user.processes() == [], 10)
+    assert not (user.data / "stack.json").exists()
+
+
 def test_a_taken_port_is_told(user: StackUser) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

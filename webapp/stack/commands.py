@@ -100,7 +100,7 @@ def _running(data_dir: Path) -> int | None:
 
 def _detach(data_dir: Path, port: int | None, flower: bool) -> None:
     folder = StackFolder.prepare(data_dir)
-    log_path = folder.logs / "up.log"
+    log_path = folder.logs / f"up.{os.getpid()}.log"
     command = [sys.executable, "-m", "webapp.stack", "up", "--data-dir", str(folder.path)]
     command += ["--port", str(port)] if port else []
     command += [] if flower else ["--no-flower"]
@@ -112,13 +112,19 @@ def _detach(data_dir: Path, port: int | None, flower: bool) -> None:
     deadline = time.monotonic() + _DETACH_WITHIN_S
     while time.monotonic() < deadline:
         if folder.read_state().get("pids", {}).get("up") == process.pid:
-            click.echo(log_path.read_text())
+            click.echo(log_path.replace(folder.logs / "up.log").read_text())
             return
         if process.poll() is not None:
-            raise click.ClickException(f"The stack did not start:\n{log_path.read_text()}")
+            raise click.ClickException(f"The stack did not start:\n{_taken(log_path)}")
         time.sleep(0.1)
     process.terminate()
-    raise click.ClickException(f"The stack was not ready in {_DETACH_WITHIN_S:.0f} s:\n{log_path.read_text()}")
+    raise click.ClickException(f"The stack was not ready in {_DETACH_WITHIN_S:.0f} s:\n{_taken(log_path)}")
+
+
+def _taken(path: Path) -> str:
+    text = path.read_text()
+    path.unlink()
+    return text
 
 
 def _progress(name: str, seconds: float, note: str) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -32,6 +33,20 @@ class StackFolder:
         folder.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
         folder.logs.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+    def lock(self) -> int:
+        """Makes this process the only one that runs a stack here, until it ends or closes the descriptor returned.
+
+        Raises:
+            ServerError: another process does already.
+        """
+        descriptor = os.open(self.path / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ServerError(f"Another `omninode up` is at work in {self.path}.") from None
+        return descriptor
 
     @property
     def logs(self) -> Path:

@@ -34,6 +34,8 @@ _POLL_S = 0.1
 _WATCH_S = 0.5
 
 Progress = Callable[[str, float, str], None]
+# Where a user's own servers are is no matter of the embedded stack.
+_NOT_OURS = ("DATABASE_URL_FILE", "REDIS_URL_FILE")
 
 
 class Interrupted(Exception):
@@ -56,6 +58,7 @@ class Stack:
         self._options = options
         self._progress = progress
         self._stopping = Event()
+        self._lock: int | None = None
         self._supervisor: Supervisor | None = None
         self.state: dict[str, object] = {}
 
@@ -71,6 +74,7 @@ class Stack:
             Interrupted: ``ask_to_stop`` was called.
         """
         folder = StackFolder.prepare(self._options.path)
+        self._lock = folder.lock()
         ended = leftovers.end_leftovers(folder)
         if ended:
             self._progress("cleaned up", 0.0, f"{len(ended)} processes of an earlier run were ended")
@@ -80,6 +84,7 @@ class Stack:
         broker = servers.valkey(folder.path / "valkey", ports["valkey"])
         kafka = servers.kafka(ports["kafka"])
         environ = self._environ(database, broker, kafka, ports)
+        load_settings(environ)
         programs = self._programs(database, broker, kafka, ports)
         self._supervisor = Supervisor(folder, ports["supervisor"], programs, environ)
         self._progress("prepared", time.monotonic() - began, str(folder.path))
@@ -114,10 +119,14 @@ class Stack:
 
     def stop(self) -> bool:
         """Stops everything, servers last; False where something had to be killed."""
+        if self._lock is None:
+            return True
         folder = StackFolder(self._options.path.resolve())
         in_time = self._supervisor is None or self._supervisor.stop(_STOP_WITHIN_S)
         left = leftovers.end_leftovers(folder) if self._supervisor is not None else []
         folder.state_file.unlink(missing_ok=True)
+        os.close(self._lock)
+        self._lock = None
         return in_time and not left
 
     def _start_apps(self, folder: StackFolder, environ: Mapping[str, str], ports: Mapping[str, int]) -> None:
@@ -192,10 +201,11 @@ class Stack:
         return {
             "ENVIRONMENT": "dev",
             "FLOWER_UNAUTHENTICATED_API": "true",
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in _NOT_OURS},
             "DATABASE_URL": database.url,
             "REDIS_URL": broker.url,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.url,
+            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
             "KAFKA_EPHEMERAL": "true",
             "FLOWER_URL": address(ports["flower"]),
             "PYTHONPATH": here if not path else f"{here}{os.pathsep}{path}",
