@@ -1,7 +1,8 @@
 """The relay's row in ``sink_cursors``: how far it is, what it has to say, what it knows of the broker.
 
-``detail`` holds ``topics`` (name to the broker's id), ``down``, ``sticky_note`` and telemetry. It is written by the
-one relay that holds the lock, on the very session that holds it, and by replay and skip.
+``detail`` holds ``topics`` (name to the broker's id), ``generation`` (how often the broker turned out to be another
+one), ``trouble``, ``sticky_note`` and telemetry. It is written by the one relay that holds the lock, on the very
+session that holds it, and by replay and skip.
 """
 
 from __future__ import annotations

@@ -213,14 +213,17 @@ class _Loop:
     def _sink(self) -> KafkaSink:
         """The sink, connected; now and then looks whether the broker still has what it was given."""
         fresh = not self._holder.connected
-        sink = self._holder.get(self._settings)
+        sink = self._held()
         if fresh or time.monotonic() - self._looked_at_topics >= _LOOK_AT_TOPICS_EVERY_S:
             lost = self._ledger.lost(sink.admin.ids(self._ledger.names))
             self._looked_at_topics = time.monotonic()
             if lost:
                 self._deal_with_loss(sink, lost)
-                sink = self._holder.get(self._settings)
+                sink = self._held()
         return sink
+
+    def _held(self) -> KafkaSink:
+        return self._holder.get(self._settings, self._generation)
 
     def _look_whether_topics_are_there(self) -> None:
         """A producer goes on asking for a topic that is gone until its delivery timeout: this ends it at once.
@@ -232,8 +235,13 @@ class _Loop:
             return
         self._looked_at_topics = time.monotonic()
         with suppress(SinkUnavailable):
-            if self._ledger.lost(self._holder.get(self._settings).admin.ids(self._ledger.names)):
+            if self._ledger.lost(self._held().admin.ids(self._ledger.names)):
                 raise SinkError("The broker has lost topics that events are on their way to")
+
+    @property
+    def _generation(self) -> int:
+        """How often the broker was found to be another than before; kept for the relays of other processes."""
+        return int(self._cursor.detail.get("generation", 0))
 
     def _deal_with_loss(self, sink: KafkaSink, lost: list[str]) -> None:
         if self._settings.kafka_ephemeral:
@@ -248,7 +256,9 @@ class _Loop:
     def _refill(self, lost: list[str]) -> None:
         self._ledger.forget_all()
         self._notes.begin_again(
-            f"The broker has lost {len(lost)} topics; they are filled again from the journal", topics={}
+            f"The broker has lost {len(lost)} topics; they are filled again from the journal",
+            topics={},
+            generation=self._generation + 1,
         )
 
     def _say_lost(self, sink: KafkaSink, lost: list[str]) -> None:
@@ -258,6 +268,7 @@ class _Loop:
             "topics held is not in them. To send the journal again, run `omninode relay replay`",
             topics=self._ledger.as_detail(),
             lost_topics=lost,
+            generation=self._generation + 1,
         )
 
     def _ensure_topics(self, sink: KafkaSink, topics: set[str]) -> None:

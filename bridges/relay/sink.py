@@ -40,27 +40,35 @@ def connect(settings: Settings) -> KafkaSink:
 
 
 class SinkHolder:
-    """One sink for each process, over many slices of the relay."""
+    """One sink for each process, over many slices of the relay, for as long as the broker is the same.
+
+    A broker that forgot everything hands out its producer ids anew. An idempotent producer of before may then share
+    its id with one of now: what it sends is taken for a repeat, confirmed, and dropped.
+    """
 
     def __init__(self, connector: Callable[[Settings], KafkaSink] = connect) -> None:
         self._connector = connector
         self._sink: KafkaSink | None = None
         self._pid = 0
+        self._generation = 0
 
     @property
     def connected(self) -> bool:
         """Whether this process has a sink that was not dropped."""
         return self._sink is not None and self._pid == os.getpid()
 
-    def get(self, settings: Settings) -> KafkaSink:
-        """This process's sink, connected now where there is none.
+    def get(self, settings: Settings, generation: int) -> KafkaSink:
+        """This process's sink, connected now where there is none of this ``generation`` of the broker.
 
         Raises:
             SinkUnavailable: no broker answered within 2 s.
         """
+        if generation != self._generation:
+            self.drop()
         if self._sink is None or self._pid != os.getpid():
             self._sink = self._connector(settings)
             self._pid = os.getpid()
+            self._generation = generation
         return self._sink
 
     def drop(self) -> None:

@@ -16,9 +16,12 @@ from pathlib import Path
 import pytest
 
 from bridges.kafka.admin import TopicAdmin
+from bridges.relay.loop import relay
 from bridges.relay.notes import DOWN
+from bridges.relay.sink import SinkHolder
 from tasks.settings import Settings
 from tests.integration.bridges.relay.support import (
+    EventStop,
     Journal,
     RunningRelay,
     first_versions_in_order,
@@ -79,6 +82,27 @@ def test_an_embedded_broker_that_forgot_everything_is_filled_again(
     assert len(records) == 3000
     assert first_versions_in_order(records)
     wait_for(lambda: journal.service.status()["note"] is None, 5)
+
+
+def test_a_producer_from_before_the_broker_forgot_everything_is_not_used_again(
+    journal: Journal, fresh_kafka: ServerProcess, settings: Settings
+):
+    """Two processes that relay in turn: the broker gives the new producer of one the id of the other's old one."""
+    holders = [SinkHolder(), SinkHolder()]
+
+    def take_turns(turns: int) -> None:
+        for turn in range(turns):
+            journal.write(50)
+            relay(journal.db, settings, holders[turn % 2], EventStop(), 0.3)
+
+    take_turns(4)
+    fresh_kafka.kill()
+    fresh_kafka.restart()
+    take_turns(8)
+    for holder in holders:
+        holder.drop()
+    assert journal.caught_up()
+    journal.wait_all_on_kafka(5)
 
 
 def test_topics_that_somebody_else_made_anew_count_as_lost(
