@@ -5,6 +5,9 @@ What each part promises stands in its own module; the order below is the order i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from tasks.logs import configure_logging
@@ -24,6 +27,14 @@ from webapp import (
 )
 
 
+class BridgeFlask(Flask):
+    """Flask without coroutines: it would look at each function of each request whether it is one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """``func`` as it is: no view or hook of ours is a coroutine."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """A Flask application for ``settings``; without them, those of the environment, and logging is set up too.
 
@@ -35,7 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings is None:
         settings = load_settings()
         configure_logging(settings, "web")
-    app = Flask("webapp", static_folder=None, template_folder=None)
+    app = BridgeFlask("webapp", static_folder=None, template_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = settings.hook_body_limit_bytes
     json_provider.install(app)

@@ -7,12 +7,17 @@ import threading
 import time
 from collections.abc import Iterable
 
+import redis
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tasks.db.queries import Queries
 from tasks.errors import BridgeError
+from tasks.hooks.shift import BATCH_ROWS
+from tasks.queue.telemetry import told
 from webapp.health.relays import relay_of
 from webapp.services import Services
 
@@ -21,6 +26,7 @@ log = logging.getLogger(__name__)
 QUERIES = Queries("webapp", "backlog.sql")
 _FRESH_S = 3.0
 _STATEMENT_MS = 1000
+_REDIS_S = 0.25
 
 
 class BacklogCollector(Collector):
@@ -29,6 +35,12 @@ class BacklogCollector(Collector):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._relay_service = relay_of(services)
+        self._redis = redis.Redis.from_url(
+            services.settings.redis_url,
+            socket_connect_timeout=_REDIS_S,
+            socket_timeout=_REDIS_S,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._last: list[Metric] = []
@@ -48,7 +60,7 @@ class BacklogCollector(Collector):
     def _read(self) -> list[Metric]:
         up = GaugeMetricFamily("omninode_postgresql_up", "Whether PostgreSQL answered the last time it was asked.")
         try:
-            found = [*self._inbox(), *self._relay(), *self._tasks()]
+            found = [*self._inbox(), *self._relay(), *self._tasks(), *self._workers()]
         except BridgeError as problem:
             log.warning("backlog-unreadable", extra={"code": problem.code})
             up.add_metric([], 0)
@@ -66,6 +78,16 @@ class BacklogCollector(Collector):
         )
         oldest.add_metric([], stats["oldest_received_s"])
         return [inbox, oldest]
+
+    def _workers(self) -> list[Metric]:
+        try:
+            rows = told(self._redis, BATCH_ROWS)
+        except redis.RedisError:
+            return []
+        batch = GaugeMetricFamily("omninode_hook_batch_rows", "Hooks that a worker claimed at once, lately.")
+        if rows is not None:
+            batch.add_metric([], rows)
+        return [batch]
 
     def _relay(self) -> list[Metric]:
         status = self._relay_service.status()

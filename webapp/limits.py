@@ -12,12 +12,14 @@ from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limit, Limiter, RateLimitExceeded, RequestLimit
-from limits import parse
+from limits import RateLimitItem, parse
 
 from tasks.errors import BridgeError
-from webapp.limit_storage import SCHEME_PREFIX
+from webapp.limit_storage import SCHEME_PREFIX, SteadyStorage
 from webapp.services import of, services
 
+_DEFAULT = "default"
+_TOO_FAST = "This key calls faster than its limit."
 _HOOK_WRITES = frozenset({"hooks.post_hook", "hooks.post_batch"})
 
 
@@ -33,18 +35,51 @@ class RateLimited(BridgeError):
 def install(app: Flask) -> None:
     """Counts every request of ``app`` that meets a view, but those of probes and scrapers."""
     settings = of(app).settings
-    limiter = Limiter(
+    limiter = _BridgeLimiter(
         _key,
-        default_limits=[Limit(_policy, scope=lambda _endpoint: _bucket(), shared=True)],
+        default_limits=[Limit(_policy, scope=_DEFAULT, shared=True)],
         storage_uri=SCHEME_PREFIX + settings.redis_url,
         headers_enabled=False,
         enabled=settings.rate_limit_enabled,
     )
-    limiter.request_filter(lambda: not g.get("limited", True))
     limiter.init_app(app)
+    if limiter.enabled:
+        limiter.hooks = _HookWrites(cast(SteadyStorage, limiter.storage), parse(settings.rate_limit_hooks))
     app.extensions["bridge-limiter"] = limiter
     app.register_error_handler(RateLimitExceeded, _exceeded)
     app.after_request(_write_headers)
+
+
+class _BridgeLimiter(Limiter):
+    """flask-limiter, but for the writing of hooks, which ``hooks`` counts."""
+
+    hooks: _HookWrites
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not self.enabled or not g.get("limited", True):
+            return
+        if request.endpoint in _HOOK_WRITES:
+            self.hooks.count(_key())
+        else:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
+class _HookWrites:
+    """The bucket of what writes hooks, without flask-limiter's search for the limits of each request."""
+
+    def __init__(self, storage: SteadyStorage, limit: RateLimitItem) -> None:
+        self._storage = storage
+        self._limit = limit
+        self._policy = f'"hooks";q={limit.amount};w={limit.get_expiry()}'
+
+    def count(self, key: str) -> None:
+        """Counts the current request, and keeps what its answer says of the limit. Raises RateLimited."""
+        limit = self._limit
+        count, ends_at = self._storage.count_ahead(limit.key_for(key, "hooks"), limit.get_expiry())
+        left_s = max(1, math.ceil(ends_at - time.time()))
+        g.limit_headers = (self._policy, f'"hooks";r={max(0, limit.amount - count)};t={left_s}')
+        if count > limit.amount:
+            raise RateLimited(_TOO_FAST, retry_after_s=left_s)
 
 
 def count_refusal() -> None:
@@ -70,19 +105,14 @@ def _key() -> str:
     return cast(str | None, g.get("limit_key")) or f"address:{request.remote_addr}"
 
 
-def _bucket() -> str:
-    return "hooks" if request.endpoint in _HOOK_WRITES else "default"
-
-
 def _policy() -> str:
-    settings = services().settings
-    return settings.rate_limit_hooks if _bucket() == "hooks" else settings.rate_limit_default
+    return services().settings.rate_limit_default
 
 
 def _exceeded(_error: RateLimitExceeded) -> Response:
     limit = _limiter().current_limit
     wait_s = _seconds_left(limit) if limit else 1
-    error = RateLimited("This key calls faster than its limit.", retry_after_s=wait_s)
+    error = RateLimited(_TOO_FAST, retry_after_s=wait_s)
     return cast(Response, current_app.handle_user_exception(error))
 
 
@@ -91,9 +121,11 @@ def _seconds_left(limit: RequestLimit) -> int:
 
 
 def _write_headers(response: Response) -> Response:
-    limit = _limiter().current_limit
-    if limit is not None:
+    headers: tuple[str, str] | None = g.get("limit_headers")
+    if headers is None and (limit := _limiter().current_limit) is not None:
         item = limit.limit
-        response.headers["RateLimit-Policy"] = f'"{_bucket()}";q={item.amount};w={item.get_expiry()}'
-        response.headers["RateLimit"] = f'"{_bucket()}";r={max(0, limit.remaining)};t={_seconds_left(limit)}'
+        left = f'"{_DEFAULT}";r={max(0, limit.remaining)};t={_seconds_left(limit)}'
+        headers = f'"{_DEFAULT}";q={item.amount};w={item.get_expiry()}', left
+    if headers is not None:
+        response.headers["RateLimit-Policy"], response.headers["RateLimit"] = headers
     return response

@@ -15,7 +15,7 @@ from flask import Flask, current_app
 from tasks.access.service import AccessService
 from tasks.hooks.service import HookService
 from tasks.queue.app import create_celery
-from tasks.queue.hints import send_hint
+from tasks.queue.courier import Courier
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
@@ -38,8 +38,11 @@ def install(app: Flask, settings: Settings) -> None:
     celery = create_celery(settings, role="web")
     runtime = runtime_of(celery)
 
-    def hint(hook_ids: list[UUID]) -> bool:
-        return send_hint(celery, "hooks.handle", [[str(hook_id) for hook_id in hook_ids]], queue="hooks")
+    courier = Courier(celery, "hooks.handle", "hooks")
+
+    def hint(_hook_ids: list[UUID]) -> bool:
+        courier.wish()
+        return True
 
     app.extensions["bridge"] = Services(
         settings=settings,

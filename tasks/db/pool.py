@@ -124,6 +124,21 @@ class Database:
                 raise
 
     @contextmanager
+    def autocommit(self) -> Iterator[Transaction]:
+        """A connection on which each statement is a transaction of its own: one round trip, and durable on return.
+
+        Raises: as ``transaction``.
+        """
+        with self._connection() as fairy, _translated(fairy):
+            raw = _raw(fairy)
+            raw.autocommit = True
+            try:
+                yield Transaction(raw)
+            finally:
+                if not raw.closed:
+                    raw.autocommit = False
+
+    @contextmanager
     def session(self) -> Iterator[Session]:
         """One connection in autocommit. It is closed at the end, so its advisory locks end with it.
 

@@ -46,12 +46,10 @@ class HookHandler:
         self._db = db
         self._settings = settings
 
-    def handle_due(self) -> int:
-        """Claims and handles one batch of due hooks; returns how many were claimed."""
-        settings = self._settings
-        return self._handle(
-            lambda tx, token: store.claim_due(tx, token, settings.hook_batch_size, settings.hook_lease_s)
-        )
+    def handle_due(self, limit: int | None = None) -> int:
+        """Claims and handles one batch of due hooks, at most ``limit`` or HOOK_BATCH_SIZE; returns how many."""
+        most = self._settings.hook_batch_size if limit is None else limit
+        return self._handle(lambda tx, token: store.claim_due(tx, token, most, self._settings.hook_lease_s))
 
     def handle_expired(self) -> int:
         """Claims and handles one hook whose worker is gone; returns 1, or 0 where there is none."""

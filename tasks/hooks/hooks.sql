@@ -1,23 +1,34 @@
 -- The inbox's SQL. A state changes only here, under a guard on the old state.
 
 -- name: accept --
--- Many deliveries in one statement; a delivery that is known already is left out of the answer.
-INSERT INTO inbox (
-    id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
-    schema_version, environment, body, correlation_id
+-- Many deliveries and their first journal rows in one statement; a delivery that is known already is left out of the
+-- answer. One JSON text carries all rows: for the client that is far less work than an array for each column.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+        id uuid, source text, delivery_id text, body_digest text, family text, event_type text, action text,
+        resource text, resource_id text, schema_version text, environment text, body jsonb, told_body jsonb,
+        correlation_id text, event_id uuid
+    )
+), fresh AS (
+    INSERT INTO inbox (
+        id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
+        schema_version, environment, body, correlation_id
+    )
+    SELECT id, source, delivery_id, decode(body_digest, 'hex'), family, event_type, action, resource, resource_id,
+           schema_version, environment, body, correlation_id
+    FROM rows
+    ON CONFLICT (source, delivery_id) WHERE delivery_id IS NOT NULL DO NOTHING
+    RETURNING id
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT event_id, 'hook', id::text, 1, 'hook-received',
+           coalesce(told_body, body) || jsonb_build_object(
+               'hook_id', id, 'state', 'received', 'family', family, 'event_type', event_type
+           ),
+           correlation_id
+    FROM rows JOIN fresh USING (id)
 )
-SELECT id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
-       schema_version, environment, body::jsonb, correlation_id
-FROM unnest(
-    %(ids)s::uuid[], %(sources)s::text[], %(delivery_ids)s::text[], %(body_digests)s::bytea[], %(families)s::text[],
-    %(event_types)s::text[], %(actions)s::text[], %(resources)s::text[], %(resource_ids)s::text[],
-    %(schema_versions)s::text[], %(environments)s::text[], %(bodies)s::text[], %(correlation_ids)s::text[]
-) AS rows (
-    id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
-    schema_version, environment, body, correlation_id
-)
-ON CONFLICT (source, delivery_id) WHERE delivery_id IS NOT NULL DO NOTHING
-RETURNING id
+SELECT id FROM fresh
 
 -- name: known_deliveries --
 SELECT id, source, delivery_id, body_digest, correlation_id,

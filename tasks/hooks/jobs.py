@@ -12,6 +12,7 @@ from celery import Task, shared_task
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.hooks import demo, store
 from tasks.hooks.handling import HookHandler
+from tasks.hooks.shift import Shift
 from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
 
@@ -32,15 +33,15 @@ _PASSING = (DatabaseUnavailable, DatabaseBusy)
     retry_backoff=True,
     retry_backoff_max=30,
 )
-def handle(self: Task[Any, Any], hook_ids: list[str] | None = None) -> None:  # noqa: ARG001 - read by people, in the queue
-    """Handles what is due in the inbox, batch by batch; goes on by a successor after a slice of time.
+def handle(self: Task[Any, Any]) -> None:
+    """Handles what is due in the inbox, batch by batch, oldest first; goes on by a successor after a slice of time.
 
-    ``hook_ids`` says for which rows the hint was sent. It is for the reader of the queue: due rows are taken
-    oldest first, so a lost or doubled hint changes nothing.
+    One of those that run at the same time stays a little for more, and hears of it by nudges. While batches are
+    full it calls for company.
     """
     runtime = runtime_of(self.app)
-    if not _work_for_a_slice(HookHandler(runtime.db, runtime.settings).handle_due):
-        send_hint(self.app, "hooks.handle", [], queue="hooks")
+    shift = Shift(runtime, lambda: send_hint(self.app, "hooks.handle", [], queue="hooks"))
+    shift.work()
 
 
 @shared_task(

@@ -59,9 +59,13 @@ class NewHook:
             "current_state": self.current_state,
         }
 
+    def canonical(self) -> bytes:
+        """The body as JSON in one form for equal bodies, whatever their spelling: keys sorted, no space."""
+        return orjson.dumps(self.body(), option=orjson.OPT_SORT_KEYS)
+
     def digest(self) -> bytes:
-        """The SHA-256 of the body in canonical form: equal bodies have equal digests, whatever their spelling."""
-        return hashlib.sha256(orjson.dumps(self.body(), option=orjson.OPT_SORT_KEYS)).digest()
+        """The SHA-256 of the canonical body."""
+        return hashlib.sha256(self.canonical()).digest()
 
 
 @dataclass(frozen=True)

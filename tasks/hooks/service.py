@@ -10,9 +10,20 @@ from typing import Any
 from uuid import UUID
 
 from tasks import correlation
+from tasks.db import deadline
 from tasks.db.pool import Database, Transaction
-from tasks.errors import BridgeError, Conflict, FieldError, IdempotencyMismatch, NotFound, ValidationFailed
+from tasks.errors import (
+    BridgeError,
+    Conflict,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    FieldError,
+    IdempotencyMismatch,
+    NotFound,
+    ValidationFailed,
+)
 from tasks.hooks import store
+from tasks.hooks.grouping import GaveUp, Grouped
 from tasks.hooks.model import STATES, Accepted, NewHook
 from tasks.ids import new_id
 from tasks.journal import store as journal
@@ -22,6 +33,8 @@ from tasks.settings import Settings
 log = logging.getLogger(__name__)
 
 Hint = Callable[[list[UUID]], bool]
+_GROUP_LIMIT = 128
+_PATIENCE_S = 30.0
 _CLOCK_SLACK = timedelta(minutes=1)
 
 
@@ -35,17 +48,22 @@ class HookService:
         self._db = db
         self._window_s = settings.idempotency_window_s
         self._hint = hint
+        self._grouped: Grouped[store.Delivery, Accepted | BridgeError] = Grouped(self._store_group, _GROUP_LIMIT)
 
     def accept(self, hook: NewHook) -> Accepted:
         """Makes a hook durable: when this returns, its row is committed.
 
-        A delivery id that is known gives the first answer again.
+        A delivery id that is known gives the first answer again. Threads that call at the same time share a commit.
 
         Raises:
             IdempotencyMismatch: the delivery id is known, with another body.
             DatabaseUnavailable, DatabaseBusy: it is not known to be stored; the caller should try again.
         """
-        [answer] = self.accept_many([hook])
+        left_s = deadline.remaining_s()
+        try:
+            answer = self._grouped(_delivery(hook), _PATIENCE_S if left_s is None else left_s)
+        except GaveUp as problem:
+            raise DatabaseUnavailable("PostgreSQL did not store the hook in time.") from problem
         if isinstance(answer, BridgeError):
             raise answer
         return answer
@@ -53,30 +71,69 @@ class HookService:
     def accept_many(self, hooks: Sequence[NewHook]) -> list[Accepted | BridgeError]:
         """Makes many hooks durable in one commit; each has its own answer, in order. Raises as ``accept``
         only where nothing at all was stored."""
-        deliveries = [
-            store.Delivery(new_id(), hook, hook.correlation_id or correlation.current() or str(new_id()))
-            for hook in hooks
-        ]
-        with self._db.transaction() as tx:
-            inserted = store.insert(tx, deliveries) if deliveries else set()
-            answers = self._answers(tx, deliveries, inserted)
-        fresh = [answer.hook_id for answer in answers if isinstance(answer, Accepted) and not answer.duplicate]
-        if fresh:
-            self._hint(fresh)
-        return answers
+        return self._store([_delivery(hook) for hook in hooks])
 
-    def _answers(
-        self, tx: Transaction, deliveries: Sequence[store.Delivery], inserted: set[UUID]
+    def _store_group(self, deliveries: Sequence[store.Delivery]) -> list[Accepted | BridgeError]:
+        """As ``_store``, for deliveries that have nothing to do with each other: none fails by another's fault."""
+        try:
+            return self._store(deliveries)
+        except BridgeError as problem:
+            return [problem] * len(deliveries)
+        except Exception:
+            if len(deliveries) == 1:
+                raise
+            log.exception("hooks-stored-one-by-one", extra={"count": len(deliveries)})
+        return [answer for delivery in deliveries for answer in self._store_alone(delivery)]
+
+    def _store_alone(self, delivery: store.Delivery) -> list[Accepted | BridgeError]:
+        try:
+            return self._store([delivery])
+        except BridgeError as problem:
+            return [problem]
+        except Exception as problem:
+            log.exception("hook-not-stored", extra={"hook_id": str(delivery.id)})
+            failure = BridgeError("The hook can't be stored.")
+            failure.__cause__ = problem
+            return [failure]
+
+    def _store(self, deliveries: Sequence[store.Delivery]) -> list[Accepted | BridgeError]:
+        if not deliveries:
+            return []
+        with self._db.autocommit() as tx:
+            inserted = store.insert(tx, deliveries)
+        if inserted:
+            self._hint([delivery.id for delivery in deliveries if delivery.id in inserted])
+        if len(inserted) == len(deliveries):
+            return [_accepted(delivery) for delivery in deliveries]
+        return self._with_repeats(deliveries, inserted)
+
+    def _with_repeats(
+        self, deliveries: Sequence[store.Delivery], inserted: set[UUID]
     ) -> list[Accepted | BridgeError]:
-        repeated = [d for d in deliveries if d.id not in inserted]
-        known = store.known_deliveries(tx, [d.hook for d in repeated], self._window_s) if repeated else {}
-        expired = {row["id"] for row in known.values() if row["expired"]}
-        if expired:
+        repeated = [delivery for delivery in deliveries if delivery.id not in inserted]
+        try:
+            again, known = self._look_up(repeated)
+        except (DatabaseUnavailable, DatabaseBusy) as problem:
+            # The others are committed; of these nobody knows.
+            return [_accepted(d) if d.id in inserted else problem for d in deliveries]
+        if again:
+            self._hint(sorted(again))
+        return [
+            _accepted(d) if d.id in inserted or d.id in again else _answer_again(d, known.get(_key(d)))
+            for d in deliveries
+        ]
+
+    def _look_up(self, repeated: Sequence[store.Delivery]) -> tuple[set[UUID], store.KnownDeliveries]:
+        """What is known of repeated deliveries; those whose idempotency window is over are stored anew."""
+        hooks = [delivery.hook for delivery in repeated]
+        with self._db.transaction() as tx:
+            known = store.known_deliveries(tx, hooks, self._window_s)
+            expired = {row["id"] for row in known.values() if row["expired"]}
+            if not expired:
+                return set(), known
             store.release_delivery_ids(tx, sorted(expired))
-            again = [d for d in repeated if known.get(_key(d), {}).get("id") in expired]
-            inserted |= store.insert(tx, again)
-            known = store.known_deliveries(tx, [d.hook for d in repeated], self._window_s)
-        return [_answer(d, d.id in inserted, known.get(_key(d))) for d in deliveries]
+            again = store.insert(tx, [d for d in repeated if known.get(_key(d), {}).get("id") in expired])
+            return again, store.known_deliveries(tx, hooks, self._window_s)
 
     def get(self, hook_id: UUID) -> dict[str, Any]:
         """One hook with its ``attempts`` and its ``journal``. Raises NotFound."""
@@ -167,9 +224,16 @@ def _key(delivery: store.Delivery) -> tuple[str, str]:
     return delivery.hook.source, delivery.hook.delivery_id or ""
 
 
-def _answer(delivery: store.Delivery, inserted: bool, known: dict[str, Any] | None) -> Accepted | BridgeError:
-    if inserted:
-        return Accepted(delivery.id, duplicate=False, correlation_id=delivery.correlation_id)
+def _delivery(hook: NewHook) -> store.Delivery:
+    """The row to be of ``hook``, with a fresh id and the correlation id of the hook, or of the work at hand."""
+    return store.Delivery(new_id(), hook, hook.correlation_id or correlation.current() or str(new_id()))
+
+
+def _accepted(delivery: store.Delivery) -> Accepted:
+    return Accepted(delivery.id, duplicate=False, correlation_id=delivery.correlation_id)
+
+
+def _answer_again(delivery: store.Delivery, known: dict[str, Any] | None) -> Accepted | BridgeError:
     if known is None:
         return Conflict("A request with the same idempotency key is in flight; try again.")
     if bytes(known["body_digest"]) != delivery.hook.digest():

@@ -5,6 +5,7 @@ Every function works in the caller's transaction, so a state and what the journa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,16 @@ from tasks.db.queries import Queries
 from tasks.hooks import mapping
 from tasks.hooks.model import Hook, NewHook
 from tasks.ids import new_id
-from tasks.journal.model import JournalEvent
+from tasks.journal.model import JournalEvent, may_hold_secrets, redact
 from tasks.journal.store import append
 
 QUERIES = Queries("tasks.hooks", "hooks.sql")
 AGGREGATE = "hook"
 STATE_CHANGED = "hook-state-changed"
 ERROR_LIMIT = 2000
+
+# By source and delivery id.
+KnownDeliveries = dict[tuple[str, str], dict[str, Any]]
 
 
 class LeaseLost(Exception):
@@ -40,38 +44,17 @@ class Delivery:
 
 
 def insert(tx: Transaction, deliveries: Sequence[Delivery]) -> set[UUID]:
-    """Stores the deliveries that are not known yet, as ``received``; returns the ids of those.
+    """Stores the deliveries that are not known yet, as ``received``, each with its first journal row; returns the ids
+    of those. One statement: it may be a transaction of its own.
 
     Rows go in by sorted delivery id, so that concurrent batches with common ids cannot deadlock.
     """
     ordered = sorted(deliveries, key=lambda d: (d.hook.source, d.hook.delivery_id or "", d.id))
-    mapped = {d.id: mapping.classify(d.hook.resource, d.hook.action) for d in ordered}
-    rows = tx.all(
-        QUERIES["accept"],
-        {
-            "ids": [d.id for d in ordered],
-            "sources": [d.hook.source for d in ordered],
-            "delivery_ids": [d.hook.delivery_id for d in ordered],
-            "body_digests": [d.hook.digest() for d in ordered],
-            "families": [mapped[d.id].family for d in ordered],
-            "event_types": [mapped[d.id].event_type for d in ordered],
-            "actions": [d.hook.action for d in ordered],
-            "resources": [d.hook.resource for d in ordered],
-            "resource_ids": [d.hook.resource_id for d in ordered],
-            "schema_versions": [d.hook.version for d in ordered],
-            "environments": [d.hook.environment for d in ordered],
-            "bodies": [orjson.dumps(d.hook.body()).decode() for d in ordered],
-            "correlation_ids": [d.correlation_id for d in ordered],
-        },
-    )
-    inserted = {row["id"] for row in rows}
-    append(tx, [_received(d, mapped[d.id]) for d in deliveries if d.id in inserted])
-    return inserted
+    text = orjson.dumps([_row(delivery) for delivery in ordered]).decode()
+    return {row["id"] for row in tx.all(QUERIES["accept"], {"rows": text})}
 
 
-def known_deliveries(
-    tx: Transaction, hooks: Sequence[NewHook], window_s: int
-) -> dict[tuple[str, str], dict[str, Any]]:
+def known_deliveries(tx: Transaction, hooks: Sequence[NewHook], window_s: int) -> KnownDeliveries:
     """The stored rows of these (source, delivery id) pairs, with ``expired`` where the window is over."""
     rows = tx.all(
         QUERIES["known_deliveries"],
@@ -168,15 +151,29 @@ def drop(tx: Transaction, hook_id: UUID) -> bool:
     return row is not None
 
 
-def _received(delivery: Delivery, mapped: mapping.Mapped) -> JournalEvent:
-    payload = {
-        "hook_id": str(delivery.id),
-        "state": "received",
-        "family": mapped.family,
-        "event_type": mapped.event_type,
-        **delivery.hook.body(),
+def _row(delivery: Delivery) -> dict[str, Any]:
+    hook = delivery.hook
+    family, event_type = mapping.classify(hook.resource, hook.action)
+    body = hook.canonical()
+    row = {
+        "id": delivery.id,
+        "source": hook.source,
+        "delivery_id": hook.delivery_id,
+        "body_digest": hashlib.sha256(body).hexdigest(),
+        "family": family,
+        "event_type": event_type,
+        "action": hook.action,
+        "resource": hook.resource,
+        "resource_id": hook.resource_id,
+        "schema_version": hook.version,
+        "environment": hook.environment,
+        "body": orjson.Fragment(body),
+        "correlation_id": delivery.correlation_id,
+        "event_id": new_id(),
     }
-    return JournalEvent(AGGREGATE, str(delivery.id), 1, "hook-received", payload, delivery.correlation_id)
+    if may_hold_secrets(body):
+        row["told_body"] = redact(hook.body())
+    return row
 
 
 def _handled(hook: Hook, version: int) -> JournalEvent:

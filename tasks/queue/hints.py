@@ -9,21 +9,26 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 from pybreaker import CircuitBreaker, CircuitBreakerError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tasks.queue.configuration import SWIFT
+from tasks.queue.nudges import nudge
 
 log = logging.getLogger(__name__)
 
 _CIRCUIT_RESET_S = 5
 _SURELY_NOT_SENT_S = 0.05
 _CONNECTIONS = 16
+_FAILURES = (OperationalError, redis.RedisError, OSError)
 
 
 class HintSender:
@@ -35,17 +40,25 @@ class HintSender:
 
     def send(self, task_name: str, args: Sequence[Any], queue: str) -> bool:
         """Publishes one message, once. False when Redis did not take it in time, or the circuit is open."""
+        return self._guarded(task_name, lambda: self._publish(task_name, args, queue))
+
+    def nudge(self, job: str) -> bool:
+        """Wakes the worker that listens for ``job``. False where nobody does, or as ``send``."""
+        heard: list[bool] = []
+        return self._guarded(job, lambda: heard.append(nudge(self._client, job))) and heard[0]
+
+    def _guarded(self, task_name: str, act: Callable[[], None]) -> bool:
         if self._pid != os.getpid():
             self._begin()
         was_open = self._circuit.current_state != "closed"
         try:
-            self._circuit.call(self._publish, task_name, args, queue)
+            self._circuit.call(act)
         except CircuitBreakerError as problem:
             # pybreaker raises this for the call that opens the circuit, too.
             if not was_open:
                 log.warning("hints-paused", extra={"task_name": task_name, "error": repr(problem.__context__)})
             return False
-        except (OperationalError, OSError) as problem:
+        except _FAILURES as problem:
             log.warning("hint-not-sent", extra={"task_name": task_name, "error": repr(problem)})
             return False
         if was_open:
@@ -56,6 +69,12 @@ class HintSender:
         self._circuit = CircuitBreaker(fail_max=1, reset_timeout=_CIRCUIT_RESET_S, name="hints")
         connection = self._app.connection_for_write(transport_options=SWIFT)
         self._producers = ProducerPool(connection.Pool(_CONNECTIONS), limit=_CONNECTIONS)
+        self._client = redis.Redis.from_url(
+            self._app.conf.broker_url,
+            socket_connect_timeout=SWIFT["socket_connect_timeout"],
+            socket_timeout=SWIFT["socket_timeout"],
+            retry=Retry(NoBackoff(), 1),
+        )
         self._pid = os.getpid()
 
     def _publish(self, task_name: str, args: Sequence[Any], queue: str) -> None:
@@ -81,7 +100,12 @@ def send_hint(app: Celery, task_name: str, args: Sequence[Any], queue: str) -> b
     Never raises because of Redis and takes at most about half a second; after a failure the process's hints are
     dropped at once for 5 s. For messages whose loss a sweeper makes good, and for no others.
     """
+    return hint_sender(app).send(task_name, args, queue)
+
+
+def hint_sender(app: Celery) -> HintSender:
+    """The sender that ``create_celery`` put on a Celery app."""
     sender = getattr(app, "bridge_hints", None)
     if not isinstance(sender, HintSender):
         raise TypeError("this Celery app was not made by tasks.queue.app.create_celery")
-    return sender.send(task_name, args, queue)
+    return sender

@@ -52,7 +52,7 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
 @pass_session
 def replay(session: Session, /, **choice: Any) -> None:
     """Send dead hooks through their handlers again."""
-    _act(session, session.hooks.replay, "hook-replayed", "sent through again", **choice)
+    _act(session, "replay", "hook-replayed", "sent through again", **choice)
 
 
 @group.command()
@@ -61,12 +61,12 @@ def replay(session: Session, /, **choice: Any) -> None:
 @pass_session
 def drop(session: Session, /, **choice: Any) -> None:
     """Give dead hooks up: remove them from the inbox (the journal keeps their history)."""
-    _act(session, session.hooks.drop, "hook-dropped", "dropped", **choice)
+    _act(session, "drop", "hook-dropped", "dropped", **choice)
 
 
 def _act(
     session: Session,
-    act: Callable[[UUID], dict[str, Any] | None],
+    act: str,
     code: str,
     what: str,
     *,
@@ -77,10 +77,11 @@ def _act(
 ) -> None:
     if everything == bool(hook_ids):
         raise click.UsageError("Name the hooks, or give --all.")
+    on_one: Callable[[UUID], dict[str, Any] | None] = getattr(session.hooks, act)
     done: list[dict[str, Any]] = []
     for hook_id in _dead(session, source, event_type) if everything else hook_ids:
         try:
-            told = act(hook_id)
+            told = on_one(hook_id)
         except (Conflict, NotFound):
             if not everything:
                 raise

@@ -94,8 +94,8 @@ class Session:
         if "celery" in self.__dict__:
             self.runtime.close()
 
-    def _hint(self, hook_ids: list[UUID]) -> bool:
-        return send_hint(self.celery, "hooks.handle", [[str(hook_id) for hook_id in hook_ids]], queue="hooks")
+    def _hint(self, _hook_ids: list[UUID]) -> bool:
+        return send_hint(self.celery, "hooks.handle", [], queue="hooks")
 
 
 def _user() -> str:

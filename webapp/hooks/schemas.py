@@ -13,9 +13,10 @@ from webapp.validation import Whole
 TEXT_LIMIT = 200
 MAX_BATCH = 1000
 # No control characters, and not blank at either end: names that look alike must be alike.
-_NAME = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,198}[^\x00-\x20\x7f])?$"
-_WORD = r"^[A-Za-z0-9]([A-Za-z0-9._+-]{0,63})$"
-_CORRELATION = r"^[A-Za-z0-9._:/-]{1,128}$"
+NAME = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,198}[^\x00-\x20\x7f])?$"
+WORD = r"^[A-Za-z0-9]([A-Za-z0-9._+-]{0,63})$"
+KEY = r"^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$"
+CORRELATION = r"^[A-Za-z0-9._:/-]{1,128}$"
 
 
 def _name(description: str, example: str) -> fields.String:
@@ -23,7 +24,7 @@ def _name(description: str, example: str) -> fields.String:
         required=True,
         validate=[
             validate.Length(1, TEXT_LIMIT),
-            Whole(_NAME, error="must be printable, without space at either end"),
+            Whole(NAME, error="must be printable, without space at either end"),
         ],
         metadata={"description": description, "example": example},
     )
@@ -52,18 +53,18 @@ class HookSchema(Schema):
     resource_id = _name("Which one.", "billing-api-7f9c")
     version = fields.String(
         load_default="1.0.0",
-        validate=Whole(_WORD, error="must be a version such as 1.0.0"),
+        validate=Whole(WORD, error="must be a version such as 1.0.0"),
         metadata={"description": "The version of the sender's event."},
     )
     environment = fields.String(
         load_default="development",
-        validate=Whole(_WORD, error="must be a word such as production"),
+        validate=Whole(WORD, error="must be a word such as production"),
         metadata={"description": "The sender's environment."},
     )
     correlation_id = fields.String(
         load_default=None,
         allow_none=True,
-        validate=Whole(_CORRELATION, error="must be 1 to 128 of A-Z a-z 0-9 . _ : / -"),
+        validate=Whole(CORRELATION, error="must be 1 to 128 of A-Z a-z 0-9 . _ : / -"),
         metadata={"description": "Ties this event to others; by default that of the request."},
     )
     data = fields.Dict(
@@ -89,9 +90,7 @@ class IdempotencySchema(Schema):
     idempotency_key = fields.String(
         data_key="Idempotency-Key",
         load_default=None,
-        validate=Whole(
-            r"^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$", error="must be 1 to 255 printable characters"
-        ),
+        validate=Whole(KEY, error="must be 1 to 255 printable characters"),
         metadata={
             "description": "Names this delivery within its source. A repeat with the same body gets the first "
             "answer again, with another body 422. A quoted string, as the IETF draft has it, or bare text.",
@@ -166,9 +165,9 @@ class BatchResultSchema(Schema):
 class HookQuerySchema(Schema):
     """Which hooks to list."""
 
-    source = fields.String(validate=Whole(_NAME, error="must be printable"))
+    source = fields.String(validate=Whole(NAME, error="must be printable"))
     type = fields.String(
-        validate=Whole(_NAME.replace("198", "498"), error="must be printable"),
+        validate=Whole(NAME.replace("198", "498"), error="must be printable"),
         metadata={"description": "The event type, such as `service-startup`."},
     )
     state = fields.String(validate=validate.OneOf(STATES))

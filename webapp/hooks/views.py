@@ -13,9 +13,10 @@ from flask import Flask, Response, request
 from tasks.hooks.model import NewHook
 from webapp import body
 from webapp.auth import current_principal, origin, require
-from webapp.blueprint import ApiBlueprint, problems
+from webapp.blueprint import ApiBlueprint, described_as, problems
 from webapp.hooks import batch, schemas
 from webapp.hooks.idempotency import delivery_id
+from webapp.hooks.quick import event_of
 from webapp.json_provider import dumps
 from webapp.paging import cursor_of, next_link
 from webapp.services import of, services
@@ -64,19 +65,30 @@ def install(app: Flask) -> None:
             request.max_content_length = limit
 
 
-@blueprint.route("/hooks", methods=["POST"])
 @require("hooks:write")
 @problems(400, 409, 413, 415, 422)
 @blueprint.arguments(schemas.IdempotencySchema(), location="headers")
 @blueprint.arguments(schemas.HookSchema(), example=_HOOK_EXAMPLE)
 @blueprint.response(202, schemas.AcceptedSchema())
-def post_hook(headers: dict[str, Any], hook: NewHook) -> Response:
+def _post_checked(headers: dict[str, Any], hook: NewHook) -> Response:
     """Accept an event
 
     The answer 202 means that the event is stored durably; a worker handles it soon.
     """
+    return _accept(replace(hook, delivery_id=delivery_id(headers["idempotency_key"])))
+
+
+@blueprint.route("/hooks", methods=["POST"])
+@described_as(_post_checked)
+def post_hook() -> Response:
+    """See ``_post_checked``, which takes what is not surely valid."""
+    hook = event_of(request._get_current_object(), services().settings.json_max_depth)  # type: ignore[attr-defined]
+    return _post_checked() if hook is None else _accept(hook)
+
+
+def _accept(hook: NewHook) -> Response:
     started = time.perf_counter()
-    accepted = services().hooks.accept(replace(hook, delivery_id=delivery_id(headers["idempotency_key"])))
+    accepted = services().hooks.accept(hook)
     message = "Hook accepted before; this is the same answer." if accepted.duplicate else "Hook accepted."
     links = _links(accepted.hook_id)
     answer = {

@@ -44,3 +44,30 @@ def test_redis_is_not_asked_again_at_once() -> None:
             storage.incr("key", 60)
         assert time.monotonic() - started < 0.5
         assert storage.get("key") == 50
+
+
+def test_counting_ahead_forgets_nothing_and_asks_seldom() -> None:
+    storage = storage_without_redis()
+    asked: list[int] = []
+    count = storage.incr
+
+    def counted(key: str, expiry: int, amount: int = 1) -> int:
+        asked.append(amount)
+        return count(key, expiry, amount)
+
+    storage.incr = counted  # type: ignore[method-assign]
+    counts = []
+    deadline = time.monotonic() + 0.2
+    while time.monotonic() < deadline:
+        counts.append(storage.count_ahead("key", 60)[0])
+    assert counts == list(range(1, len(counts) + 1))
+    assert len(asked) <= 12
+    assert sum(asked) + storage._ahead["key"].pending == len(counts)
+
+
+def test_a_window_that_is_over_begins_anew() -> None:
+    storage = storage_without_redis()
+    assert [storage.count_ahead("key", 60)[0] for _ in range(3)] == [1, 2, 3]
+    storage._ahead["key"].ends_at = time.time() - 1
+    storage._memory.reset()
+    assert storage.count_ahead("key", 60)[0] == 1

@@ -1,0 +1,112 @@
+"""Lets threads that come at the same time share one piece of work: the first does it for all that wait.
+
+Group commit, as databases do it for their log (DeWitt et al., "Implementation Techniques for Main Memory Database
+Systems", SIGMOD 1984). While one thread works, the others gather; when it is done, the first of them leads the next
+round. A thread that comes alone waits for nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class GaveUp(Exception):
+    """The time was over before the work was done. ``begun``: it may still be done."""
+
+    def __init__(self, begun: bool) -> None:
+        super().__init__("begun" if begun else "not begun")
+        self.begun = begun
+
+
+class _Turn(Generic[Item, Answer]):
+    """One thread's item, and the gate it waits at: opened when the work is done, or when it is to lead."""
+
+    __slots__ = ("answers", "gate", "item", "problem", "settled")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.answers: list[Answer] = []
+        self.problem: BaseException | None = None
+        self.settled = False
+        self.gate = threading.Lock()
+        self.gate.acquire()
+
+    def settle(self, answer: Answer) -> None:
+        self.answers = [answer]
+        self.settled = True
+
+    def fail(self, problem: BaseException) -> None:
+        self.problem = problem
+        self.settled = True
+
+    def result(self) -> Answer:
+        if self.problem is not None:
+            raise self.problem
+        return self.answers[0]
+
+
+class Grouped(Generic[Item, Answer]):
+    """Calls ``work`` with the items of up to ``most`` threads at a time; one call at a time.
+
+    ``work`` returns an answer for each item, in order. What it raises, each of the threads raises.
+    """
+
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: deque[_Turn[Item, Answer]] = deque()
+        self._led = False
+
+    def __call__(self, item: Item, timeout_s: float) -> Answer:
+        """The answer of ``work`` to ``item``.
+
+        Raises:
+            GaveUp: it was still another thread's turn after ``timeout_s``.
+        """
+        turn: _Turn[Item, Answer] = _Turn(item)
+        with self._lock:
+            self._waiting.append(turn)
+            leads = not self._led
+            self._led = True
+        if not leads:
+            self._wait(turn, timeout_s)
+        if not turn.settled:
+            self._lead(turn)
+        return turn.result()
+
+    def _wait(self, turn: _Turn[Item, Answer], timeout_s: float) -> None:
+        if turn.gate.acquire(timeout=timeout_s):
+            return
+        with self._lock:
+            if turn.gate.acquire(blocking=False):
+                return
+            begun = turn not in self._waiting
+            if not begun:
+                self._waiting.remove(turn)
+        raise GaveUp(begun)
+
+    def _lead(self, leader: _Turn[Item, Answer]) -> None:
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        try:
+            answers = self._work([turn.item for turn in group])
+            for turn, answer in zip(group, answers, strict=True):
+                turn.settle(answer)
+        except BaseException as problem:  # noqa: BLE001 - each of the threads raises it
+            for turn in group:
+                turn.fail(problem)
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].gate.release()
+            else:
+                self._led = False
+        for turn in group:
+            if turn is not leader:
+                turn.gate.release()

@@ -1,0 +1,99 @@
+"""Nudges: how a job that is at work, or lingers for more, hears of new rows without a message of its own.
+
+A Celery message costs its sender and its worker milliseconds, a nudge a fraction of one. A job that listens says so
+under a key that expires; whoever has committed rows looks there first, and only where nobody listens sends a hint.
+Nothing is lost between the two: a listener first takes its key away and then looks at the rows once more, a sender
+first commits and then looks for the key.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+
+import redis
+
+from tasks.ids import new_id
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "omninode:listening:"
+_KEEP_S = 2.0
+_RENEW_AFTER_S = 0.5
+_NUDGE_LASTS_S = 5
+# KEYS: who listens, the nudges. One nudge waits at most: it says "look", and looking twice finds nothing new.
+_NUDGE = f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('LPUSH', KEYS[2], '1')
+redis.call('LTRIM', KEYS[2], 0, 0)
+redis.call('EXPIRE', KEYS[2], {_NUDGE_LASTS_S})
+return 1
+"""
+_LEAVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+def nudge(client: redis.Redis, job: str) -> bool:
+    """Wakes the listener of ``job``; False where nobody listens.
+
+    Raises:
+        redis.RedisError: Redis did not answer.
+    """
+    return bool(client.eval(_NUDGE, 2, *_keys(job)))
+
+
+class Ears:
+    """The one listener of a job, for the ``with`` block; deaf where another listens, or Redis does not answer.
+
+    After the block nobody counts on it any more: look at the rows once again.
+    """
+
+    def __init__(self, client: redis.Redis, job: str) -> None:
+        self._client = client
+        self._key, self._nudges = _keys(job)
+        self._token = str(new_id())
+        self._renewed_at = 0.0
+        self.deaf = True
+
+    def __enter__(self) -> Ears:
+        self.deaf = not self._ask(new=True)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if not self.deaf:
+            self.deaf = True
+            try:
+                self._client.eval(_LEAVE, 1, self._key, self._token)
+            except redis.RedisError as problem:
+                # The key expires by itself; until then the sweeper finds what nobody hears of.
+                log.warning("listening-not-ended", extra={"error": type(problem).__name__})
+
+    def keep(self) -> None:
+        """Says now and then, to be called while there is work, that somebody still listens."""
+        if not self.deaf and time.monotonic() - self._renewed_at > _RENEW_AFTER_S:
+            self.deaf = not self._ask(new=False)
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for a nudge; False where none came."""
+        if self.deaf:
+            return False
+        self.keep()
+        try:
+            return self._client.blpop([self._nudges], timeout=seconds) is not None
+        except redis.RedisError:
+            self.deaf = True
+            return False
+
+    def _ask(self, *, new: bool) -> bool:
+        try:
+            held = self._client.set(self._key, self._token, px=int(_KEEP_S * 1000), nx=new, xx=not new)
+        except redis.RedisError:
+            return False
+        self._renewed_at = time.monotonic()
+        return bool(held)
+
+
+def _keys(job: str) -> tuple[str, str]:
+    return _PREFIX + job, f"{_PREFIX}{job}:nudges"
