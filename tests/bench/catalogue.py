@@ -1,0 +1,13 @@
+"""All benches, in the order in which `make bench` runs them. A new one is a module in ``benches`` and a line here."""
+
+from __future__ import annotations
+
+from tests.bench.benches import accept
+from tests.bench.model import Bench
+
+BENCHES: tuple[Bench, ...] = (accept.BENCH,)
+
+
+def named(name: str) -> Bench:
+    """The bench of a name. Raises KeyError."""
+    return {bench.name: bench for bench in BENCHES}[name]
