@@ -22,6 +22,7 @@ from tasks.db.pool import Session, Transaction
 from tasks.db.queries import Queries
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.queue import shutdown
+from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import Runtime
 from tasks.states import store
 from tasks.states.model import Transition
@@ -75,7 +76,8 @@ class Drain:
         self, runtime: Runtime, outage: Outage | None = None, stop: Callable[[], bool] = shutdown.requested
     ) -> None:
         self._db = runtime.db
-        self._entries = Entries(runtime.redis())
+        self._redis = runtime.redis()
+        self._entries = Entries(self._redis)
         self._outage = outage or Outage()
         self._stop = stop
 
@@ -149,6 +151,7 @@ class Drain:
                 QUERIES["move_cursor"],
                 {"position": f"{position[0]}-{position[1]}", "malformed": malformed, "repeated": repeated},
             )
+        tell_of_journal(self._redis)
         outcome.transitions += len(transitions)
         outcome.repeated += repeated
 

@@ -12,6 +12,7 @@ from bridges.relay.sink import SinkHolder
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.queue import shutdown
 from tasks.queue.hints import send_hint
+from tasks.queue.nudges import JOURNAL, Ears
 from tasks.runtime import runtime_of
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def run_slice(self: Task[Any, Any]) -> None:
     """Relays for ``bridge_slice_s``; ends at once where another relay is at work or the worker is stopping."""
     runtime = runtime_of(self.app)
     try:
-        held = relay(runtime.db, runtime.settings, _holder, shutdown, runtime.settings.bridge_slice_s)
+        ears = Ears(runtime.redis(), JOURNAL)
+        held = relay(runtime.db, runtime.settings, _holder, shutdown, runtime.settings.bridge_slice_s, ears)
     except (DatabaseUnavailable, DatabaseBusy) as problem:
         _holder.drop()
         log.warning("relay-without-database", extra={"error": problem.detail})

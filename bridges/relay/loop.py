@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import NamedTuple, Protocol
 
 from bridges.kafka.connection import SinkUnavailable
@@ -24,11 +24,12 @@ from bridges.relay.sink import KafkaSink, SinkHolder
 from bridges.relay.telemetry import RelayTelemetry
 from tasks.db.pool import Database, Session
 from tasks.errors import SinkError, ValidationFailed
+from tasks.queue.nudges import Ears
 from tasks.settings import Settings
 
 _PAGES_UNDER_WAY = 2
 _POLL_LEAST_S = 0.01
-_POLL_MOST_S = 0.25
+_POLL_MOST_S = 0.5
 _BACKOFF_LEAST_S = 0.1
 _BACKOFF_MOST_S = 4.0
 _LOOK_AT_TOPICS_EVERY_S = 2.0
@@ -54,28 +55,35 @@ class _Sent(NamedTuple):
     dead_letters: int
 
 
-def relay(db: Database, settings: Settings, holder: SinkHolder, stop: Stop, slice_s: float) -> bool:
+def relay(
+    db: Database, settings: Settings, holder: SinkHolder, stop: Stop, slice_s: float, ears: Ears | None = None
+) -> bool:
     """Relays for ``slice_s`` seconds; returns False at once where another relay is at work.
 
-    Kafka's troubles are waited out. Raises:
+    It looks for new rows at least every half second, and at once when ``ears`` hear of some. Kafka's troubles are
+    waited out. Raises:
         DatabaseUnavailable, DatabaseBusy: PostgreSQL's are not; nothing is lost, the next slice goes on.
     """
     with db.session() as session:
         if not try_lock(session):
             return False
-        loop = _Loop(session, settings, holder, stop)
-        try:
-            loop.run(time.monotonic() + slice_s)
-        finally:
-            loop.close()
+        with ears or nullcontext():
+            loop = _Loop(session, settings, holder, stop, ears)
+            try:
+                loop.run(time.monotonic() + slice_s)
+            finally:
+                loop.close()
         return True
 
 
 class _Loop:
-    def __init__(self, session: Session, settings: Settings, holder: SinkHolder, stop: Stop) -> None:
+    def __init__(
+        self, session: Session, settings: Settings, holder: SinkHolder, stop: Stop, ears: Ears | None
+    ) -> None:
         self._settings = settings
         self._holder = holder
         self._stop = stop
+        self._ears = ears
         self._reader = JournalReader(session)
         self._cursor = SinkCursor(session)
         self._notes = Notes(self._cursor)
@@ -118,10 +126,19 @@ class _Loop:
             left_s = max(deadline - time.monotonic(), 0.0)
             self._stop.wait(min(backoff_s * random.uniform(0.5, 1.0), left_s))  # noqa: S311 - jitter
             return
-        if busy:
+        if busy or self._hears_of_more():
             self._pause_s = _POLL_LEAST_S
-        elif not self._stop.wait(self._pause_s):
+        else:
             self._pause_s = min(self._pause_s * 1.5, _POLL_MOST_S)
+
+    def _hears_of_more(self) -> bool:
+        """Waits for the pause, or until it hears of new rows."""
+        if self._ears is not None:
+            self._ears.try_again()
+            if not self._ears.deaf:
+                return self._ears.wait(self._pause_s)
+        self._stop.wait(self._pause_s)
+        return False
 
     # ------------------------------------------------------------ one step
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
@@ -48,16 +49,17 @@ class Transaction:
 
     def all(self, sql: str, params: Params | None = None) -> list[dict[str, Any]]:
         """Runs a query and returns all of its rows."""
-        with self.raw.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+        with self.raw.cursor() as cursor:
             cursor.execute(sql, params)
-            return [dict(row) for row in cursor.fetchall()]
+            names = _names(cursor)
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def one(self, sql: str, params: Params | None = None) -> dict[str, Any] | None:
         """Runs a query and returns its first row, or None."""
-        with self.raw.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+        with self.raw.cursor() as cursor:
             cursor.execute(sql, params)
             row = cursor.fetchone()
-            return None if row is None else dict(row)
+            return None if row is None else dict(zip(_names(cursor), row, strict=True))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -72,6 +74,10 @@ class Transaction:
                 self.execute(f"ROLLBACK TO SAVEPOINT {name}")
             raise
         self.execute(f"RELEASE SAVEPOINT {name}")
+
+
+def _names(cursor: psycopg2.extensions.cursor) -> list[str]:
+    return [column[0] for column in cursor.description or ()]
 
 
 class Session(Transaction):
@@ -202,6 +208,7 @@ class Database:
             ),
         )
         psycopg2.extras.register_uuid(conn_or_curs=raw)  # type: ignore[no-untyped-call]
+        psycopg2.extras.register_default_jsonb(conn_or_curs=raw, loads=orjson.loads)
         return raw
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tasks.hooks.batching import BatchSize
 from tasks.hooks.handling import HookHandler
 from tasks.queue import shutdown
-from tasks.queue.nudges import Ears
+from tasks.queue.nudges import Ears, tell_of_journal
 from tasks.queue.telemetry import tell
 from tasks.runtime import Runtime
 
@@ -61,6 +61,8 @@ class Shift:
         if claimed == limit and now - self._called_at > _CALL_AGAIN_AFTER_S:
             self._called_at = now
             self._call()
+        if claimed:
+            tell_of_journal(self._runtime.redis())
         if claimed and now - self._told_at > 1.0:
             self._told_at = now
             tell(self._runtime, BATCH_ROWS, claimed)

@@ -3,10 +3,12 @@
 -- name: append --
 -- Many rows in one statement. WITH ORDINALITY keeps the caller's order, so ids follow it.
 INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id)
-SELECT event_id, aggregate_type, aggregate_id, version, event_type, payload::jsonb, correlation_id, causation_id
-FROM unnest(
-    %(event_ids)s::uuid[], %(aggregate_types)s::text[], %(aggregate_ids)s::text[], %(versions)s::integer[],
-    %(event_types)s::text[], %(payloads)s::text[], %(correlation_ids)s::text[], %(causation_ids)s::text[]
+SELECT event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id
+FROM ROWS FROM (
+    json_to_recordset(%(rows)s::json) AS (
+        event_id uuid, aggregate_type text, aggregate_id text, version integer, event_type text, payload jsonb,
+        correlation_id text, causation_id text
+    )
 ) WITH ORDINALITY AS rows (
     event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id, place
 )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from tasks.ids import new_id
 
 _SECRET_NAME = re.compile(
@@ -50,6 +52,15 @@ def redact(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redact(inner) for inner in value]
     return value
+
+
+def redacted_text(value: Any) -> bytes:
+    """``redact(value)`` as JSON, without a look at each name where no text in it could be a secret's name."""
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # a mapping that is no dict; redacting makes it one
+        return orjson.dumps(redact(value))
+    return orjson.dumps(redact(value)) if may_hold_secrets(text) else text
 
 
 def _is_secret(key: Any, value: Any) -> bool:

@@ -9,7 +9,7 @@ import orjson
 
 from tasks.db.pool import Transaction
 from tasks.db.queries import Queries
-from tasks.journal.model import JournalEvent, redact
+from tasks.journal.model import JournalEvent, redacted_text
 
 QUERIES = Queries("tasks.journal", "journal.sql")
 
@@ -22,20 +22,8 @@ def append(tx: Transaction, events: Sequence[JournalEvent]) -> list[int]:
     """
     if not events:
         return []
-    rows = tx.all(
-        QUERIES["append"],
-        {
-            "event_ids": [event.event_id for event in events],
-            "aggregate_types": [event.aggregate_type for event in events],
-            "aggregate_ids": [event.aggregate_id for event in events],
-            "versions": [event.version for event in events],
-            "event_types": [event.event_type for event in events],
-            "payloads": [orjson.dumps(redact(event.payload)).decode() for event in events],
-            "correlation_ids": [event.correlation_id for event in events],
-            "causation_ids": [event.causation_id for event in events],
-        },
-    )
-    return [row["id"] for row in rows]
+    text = orjson.dumps([_row(event) for event in events]).decode()
+    return [row["id"] for row in tx.all(QUERIES["append"], {"rows": text})]
 
 
 def of_aggregate(tx: Transaction, aggregate_type: str, aggregate_id: str, limit: int = 1000) -> list[dict[str, Any]]:
@@ -66,3 +54,16 @@ def drop_partitions(tx: Transaction, keep_days: int) -> list[str]:
         tx.execute(f'DROP TABLE "{partition}"')
         dropped.append(partition)
     return dropped
+
+
+def _row(event: JournalEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "aggregate_type": event.aggregate_type,
+        "aggregate_id": event.aggregate_id,
+        "version": event.version,
+        "event_type": event.event_type,
+        "payload": orjson.Fragment(redacted_text(event.payload)),
+        "correlation_id": event.correlation_id,
+        "causation_id": event.causation_id,
+    }

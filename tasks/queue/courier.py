@@ -14,6 +14,7 @@ import time
 from celery import Celery
 
 from tasks.queue.hints import hint_sender
+from tasks.queue.nudges import JOURNAL
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Courier:
             time.sleep(_GATHER_S)
 
     def _deliver(self) -> None:
-        """Wakes a listener, or sends a message. Whom the last message called may still be on the way to listen."""
+        """Wakes the relay, and a listener, or sends a message. Whom the last called may be on the way to listen."""
+        self._sender.nudge(JOURNAL)
         while not self._sender.nudge(self._job):
             if time.monotonic() - self._sent_at > _MESSAGE_EVERY_S:
                 self._sent_at = time.monotonic()

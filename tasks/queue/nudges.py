@@ -18,6 +18,9 @@ from tasks.ids import new_id
 
 log = logging.getLogger(__name__)
 
+# Who listens for new journal rows: the relay.
+JOURNAL = "journal"
+
 _PREFIX = "omninode:listening:"
 _KEEP_S = 2.0
 _RENEW_AFTER_S = 0.5
@@ -42,6 +45,14 @@ def nudge(client: redis.Redis, job: str) -> bool:
     return bool(client.eval(_NUDGE, 2, *_keys(job)))
 
 
+def tell_of_journal(client: redis.Redis) -> None:
+    """Wakes the relay, after a commit with journal rows. Never raises: it looks by itself now and then."""
+    try:
+        nudge(client, JOURNAL)
+    except redis.RedisError:
+        return
+
+
 class Ears:
     """The one listener of a job, for the ``with`` block; deaf where another listens, or Redis does not answer.
 
@@ -52,7 +63,7 @@ class Ears:
         self._client = client
         self._key, self._nudges = _keys(job)
         self._token = str(new_id())
-        self._renewed_at = 0.0
+        self._asked_at = 0.0
         self.deaf = True
 
     def __enter__(self) -> Ears:
@@ -72,8 +83,13 @@ class Ears:
 
     def keep(self) -> None:
         """Says now and then, to be called while there is work, that somebody still listens."""
-        if not self.deaf and time.monotonic() - self._renewed_at > _RENEW_AFTER_S:
+        if not self.deaf and time.monotonic() - self._asked_at > _RENEW_AFTER_S:
             self.deaf = not self._ask(new=False)
+
+    def try_again(self) -> None:
+        """For one who must listen: takes the place over, now and then, when the other has left it."""
+        if self.deaf and time.monotonic() - self._asked_at > _RENEW_AFTER_S:
+            self.deaf = not self._ask(new=True)
 
     def wait(self, seconds: float) -> bool:
         """Waits for a nudge; False where none came."""
@@ -87,12 +103,11 @@ class Ears:
             return False
 
     def _ask(self, *, new: bool) -> bool:
+        self._asked_at = time.monotonic()
         try:
-            held = self._client.set(self._key, self._token, px=int(_KEEP_S * 1000), nx=new, xx=not new)
+            return bool(self._client.set(self._key, self._token, px=int(_KEEP_S * 1000), nx=new, xx=not new))
         except redis.RedisError:
             return False
-        self._renewed_at = time.monotonic()
-        return bool(held)
 
 
 def _keys(job: str) -> tuple[str, str]:

@@ -65,11 +65,24 @@ def test_one_listens_at_a_time_and_who_leaves_says_so(client: redis.Redis) -> No
         assert third.deaf is False
 
 
+def test_who_must_listen_takes_over_from_one_that_died(client: redis.Redis) -> None:
+    dead = Ears(client, JOB)
+    dead.__enter__()
+    with Ears(client, JOB) as ears:
+        assert ears.deaf
+
+        def heard() -> bool:
+            ears.try_again()
+            return not ears.deaf
+
+        wait_until(heard, 5)
+
+
 def test_ears_that_redis_forgot_are_deaf_soon(client: redis.Redis) -> None:
     with Ears(client, JOB) as ears:
         client.flushall()
         assert nudge(client, JOB) is False
-        ears._renewed_at = 0.0
+        ears._asked_at = 0.0
         ears.keep()
         assert ears.deaf
 
