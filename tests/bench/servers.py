@@ -86,16 +86,21 @@ class Program:
 
     def stop(self) -> None:
         """Asks it to end, and kills it and its children where it does not."""
-        if self._popen.poll() is not None:
-            return
-        family = self.processes()
-        self._popen.send_signal(signal.SIGTERM)
-        try:
-            self._popen.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGTERM)
+            try:
+                self._popen.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Ends it and its children at once."""
+        if self._popen.poll() is None:
+            family = self.processes()
             for process in family:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
+            psutil.wait_procs(family, _STOP_S)
             self._popen.wait(_STOP_S)
 
 
@@ -209,9 +214,9 @@ class Ground:
         self._programs.append(program)
         return program
 
-    def end(self, program: Program) -> None:
-        """Stops a program before the bench ends."""
-        program.stop()
+    def kill(self, program: Program) -> None:
+        """Ends a program before the bench ends, at once: what it holds is nobody's loss."""
+        program.kill()
         self._programs.remove(program)
 
     def worker(self, name: str, app: str, *arguments: str, environ: Mapping[str, str]) -> Program:

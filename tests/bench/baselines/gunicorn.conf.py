@@ -1,6 +1,7 @@
 """Gunicorn for the baselines: the usual settings of a Flask app that waits on servers.
 
-Else they are those of webapp/gunicorn.conf.py. Options of the command line go before what stands here: ``accept`` runs bare Flask under greenlets with them, too.
+Else they are those of webapp/gunicorn.conf.py. Options of the command line go before what stands here: ``accept``
+runs bare Flask under greenlets with them, too.
 """
 
 workers = 2
