@@ -1,0 +1,310 @@
+"""How ready work travels: a pure function from ready steps and the graph to small pieces of canvas.
+
+The pieces say what one message carries; another module turns them into Celery signatures. A piece is a hint: every
+step in it still claims and completes in its row, a step that turns out to be skipped or not ready is passed over, and
+what no piece carried becomes ready by its parents' completion and is planned then.
+
+- ``Single``: one step. ``Bundle``: independent steps in one message, done one after the other.
+- ``Chain``: a line, each part after the one before.
+- ``Chord``: a fan-out whose branches meet again: the header's branches in any order, then the body.
+- ``Chunk``: items of a map, by index. ``Close``: the step that sums a map up.
+
+Promises, for any acyclic graph: every ready step is carried exactly once; no step is carried twice; a step that was
+not ready is carried only where all of its open parents stand before it in the same canvas; a branch is a line (chords
+hold no chords); nothing stands after a step that ends a piece; steps that follow each other have one queue; no
+message carries more than ``Limits.steps`` steps, its chord's body included, and the messages first sent carry at most
+``1 + Limits.body`` times the steps carried. Time and memory are linear in what is carried and its children, however
+large the rest of the graph is. Nothing here recurses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Node:
+    """What planning knows of a step. ``ends_piece``: what comes after it can't travel with it, because it may wait
+    without a worker (wait, approve, map, a child run) or decides itself what comes next (branch). A higher
+    ``priority`` is planned first."""
+
+    key: str
+    kind: str
+    queue: str
+    priority: int = 5
+    ends_piece: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The steps of a definition, and who waits for whom, in the definition's order."""
+
+    nodes: Mapping[str, Node]
+    parents: Mapping[str, tuple[str, ...]]
+    children: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], needs: Mapping[str, Sequence[str]]) -> Graph:
+        """The graph of these nodes; ``needs`` names each step's parents, all of which must be nodes."""
+        by_key = {node.key: node for node in nodes}
+        children: dict[str, list[str]] = {key: [] for key in by_key}
+        parents = {key: tuple(needs.get(key, ())) for key in by_key}
+        for key, above in parents.items():
+            for parent in above:
+                children[parent].append(key)
+        return cls(by_key, parents, {key: tuple(below) for key, below in children.items()})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a piece may be. ``steps``: in one message, a chord's body included. ``width``: branches of a chord.
+    ``body``: steps of a chord's body, which every message of its header repeats. ``bundle``: independent single
+    steps in one message at most; 1 gives each its own message and so the most parallelism. ``spread``: bundling
+    leaves at least this many messages, so that all workers have some."""
+
+    steps: int = 32
+    width: int = 1000
+    body: int = 2
+    bundle: int = 1
+    spread: int = 16
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.spread < 2 or self.body < 1 or not 1 <= self.bundle <= self.steps - self.body:
+            raise ValueError("limits: width and spread from 2, body and bundle from 1, both together within steps")
+
+
+@dataclass(frozen=True)
+class Single:
+    """One step."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Independent steps of one queue in one message, at least two."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Items of the map ``key``: half-open ranges of indexes, ascending."""
+
+    key: str
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def size(self) -> int:
+        """How many items."""
+        return sum(stop - start for start, stop in self.ranges)
+
+
+@dataclass(frozen=True)
+class Close:
+    """What comes after the items of the map ``key``: the end, or the next items."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """At least two parts, one after the other. Only the last may be a chord."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Chord:
+    """The branches of ``header``, at least two, side by side; after all of them ``body``."""
+
+    header: tuple[Branch, ...]
+    body: Branch
+
+
+Branch = Single | Bundle | Chunk | Close | Chain
+Part = Single | Chunk | Close | Chord
+Canvas = Branch | Chord
+
+
+def plan(
+    ready: Iterable[str], graph: Graph, *, pending: Mapping[str, int] | None = None, limits: Limits | None = None
+) -> tuple[Canvas, ...]:
+    """The pieces that carry the steps ``ready``, those of higher priority first, then in the order given.
+
+    ``pending`` tells how many parents of a step have not ended yet (the rows know); a step that it does not name is
+    taken to wait for all of its parents, which is safe and only carries less. Raises KeyError for a step that is
+    not in the graph.
+    """
+    return _Planner(graph, pending or {}, limits or Limits()).plan(list(dict.fromkeys(ready)))
+
+
+class _Planner:
+    def __init__(self, graph: Graph, pending: Mapping[str, int], limits: Limits) -> None:
+        self._graph, self._pending, self._limits = graph, pending, limits
+        self._taken: set[str] = set()
+
+    def plan(self, ready: list[str]) -> tuple[Canvas, ...]:
+        self._taken.update(ready)
+        ready.sort(key=lambda key: -self._graph.nodes[key].priority)
+        # Lines leave room for a chord's body, so that a message of a chord's header keeps within the limit.
+        lines = [self._line(key, self._limits.steps - self._limits.body) for key in ready]
+        pieces: list[tuple[int, Canvas]] = []
+        joined: set[int] = set()
+        for join, ends in self._joins(lines).items():
+            if joined.isdisjoint(ends) and self._meets(join, [lines[i][-1] for i in ends]):
+                joined.update(ends)
+                pieces.append((ends[0], self._chord([lines[i] for i in ends], join)))
+        singles: list[int] = []
+        for i, line in enumerate(lines):
+            if i in joined:
+                continue
+            diamond = self._diamond(line)
+            if diamond is not None:
+                pieces.append((i, Chain((*map(Single, line), diamond))))
+            elif len(line) == 1:
+                singles.append(i)
+            else:
+                pieces.append((i, _branch(self._longer(line))))
+        for group in self._alike(singles, ready):
+            at = {ready[i]: i for i in group}
+            for canvas in self._packed(list(at)):
+                pieces.append((at[canvas.keys[0] if isinstance(canvas, Bundle) else canvas.key], canvas))
+        pieces.sort(key=lambda piece: piece[0])
+        return tuple(canvas for _, canvas in pieces)
+
+    def _line(self, key: str, limit: int) -> list[str]:
+        """``key`` and what follows it alone, each the only child of the one before and waiting for it alone."""
+        line = [key]
+        while len(line) < limit:
+            after = self._only_successor(line[-1])
+            if after is None:
+                break
+            self._taken.add(after)
+            line.append(after)
+        return line
+
+    def _longer(self, line: list[str]) -> list[str]:
+        """The line as long as a message of its own may be."""
+        room = self._limits.steps - len(line)
+        return line + self._line(line[-1], room + 1)[1:]
+
+    def _only_successor(self, key: str) -> str | None:
+        below = self._graph.children[key]
+        if len(below) != 1 or self._waits_for(below[0]) != 1 or not self._may_follow(key, below[0]):
+            return None
+        return below[0]
+
+    def _may_follow(self, key: str, after: str) -> bool:
+        first, second = self._graph.nodes[key], self._graph.nodes[after]
+        return not first.ends_piece and first.queue == second.queue and after not in self._taken
+
+    def _waits_for(self, key: str) -> int:
+        known = self._pending.get(key)
+        return len(self._graph.parents[key]) if known is None else known
+
+    def _joins(self, lines: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+        """For each step below the ends of lines: which lines end at a parent of it."""
+        joins: dict[str, list[int]] = {}
+        for i, line in enumerate(lines):
+            if not self._graph.nodes[line[-1]].ends_piece:
+                for below in self._graph.children[line[-1]]:
+                    joins.setdefault(below, []).append(i)
+        return joins
+
+    def _meets(self, join: str, ends: Sequence[str]) -> bool:
+        """Whether ``join`` waits for exactly these steps, and may travel behind each of them."""
+        return (
+            2 <= len(ends) <= self._limits.width
+            and self._waits_for(join) == len(ends)
+            and all(self._may_follow(end, join) for end in ends)
+        )
+
+    def _chord(self, branches: Iterable[Sequence[str]], join: str) -> Chord:
+        self._taken.add(join)
+        header: list[Branch] = [_branch(branch) for branch in branches if len(branch) > 1]
+        header += self._packed([branch[0] for branch in branches if len(branch) == 1])
+        return Chord(tuple(header), _branch(self._line(join, self._limits.body)))
+
+    def _diamond(self, line: Sequence[str]) -> Chord | None:
+        """The chord behind the line's end, where the end's children are lines that meet again and it all fits into
+        one message. None takes nothing."""
+        end = line[-1]
+        below = self._graph.children[end]
+        room = self._limits.steps - len(line) - self._limits.body
+        if not 2 <= len(below) <= min(room, self._limits.width):
+            return None
+        if any(self._waits_for(key) != 1 or not self._may_follow(end, key) for key in below):
+            return None
+        before = set(self._taken)
+        self._taken.update(below)
+        branches: list[list[str]] = []
+        for left, key in zip(range(len(below), 0, -1), below, strict=True):
+            branches.append(self._line(key, room - left + 1))
+            room -= len(branches[-1])
+        for join, ends in self._joins(branches).items():
+            if len(ends) == len(branches) and self._meets(join, [branch[-1] for branch in branches]):
+                return self._chord(branches, join)
+        self._taken = before
+        return None
+
+    def _alike(self, singles: Sequence[int], ready: Sequence[str]) -> Iterable[list[int]]:
+        """Single steps by queue and priority."""
+        groups: dict[tuple[str, int], list[int]] = {}
+        for i in singles:
+            node = self._graph.nodes[ready[i]]
+            groups.setdefault((node.queue, node.priority), []).append(i)
+        return groups.values()
+
+    def _packed(self, keys: Sequence[str]) -> list[Single | Bundle]:
+        """Independent steps, as many to a message as the limits say."""
+        size = max(1, min(self._limits.bundle, len(keys) // self._limits.spread))
+        if size == 1:
+            return [Single(key) for key in keys]
+        parts = (tuple(keys[at : at + size]) for at in range(0, len(keys), size))
+        return [Bundle(part) if len(part) > 1 else Single(part[0]) for part in parts]
+
+
+def _branch(keys: Sequence[str]) -> Branch:
+    return Single(keys[0]) if len(keys) == 1 else Chain(tuple(map(Single, keys)))
+
+
+def plan_map(
+    key: str, items: Iterable[int], *, chunk: int, max_parallel: int | None = None, limits: Limits | None = None
+) -> Canvas:
+    """The piece that carries items of the map ``key``: chunks side by side, then ``Close``.
+
+    ``items`` are the indexes still to do, ascending and distinct. At most ``max_parallel`` chunks (and never more
+    than the limits' width) travel side by side, each lane a line of chunks. What finds no room in this piece is left
+    for ``Close``, which plans the rest: the first items always go first. Without items it is ``Close`` alone. Raises
+    ValueError for indexes that do not ascend from 0, and for sizes below 1.
+    """
+    limits = limits or Limits()
+    if chunk < 1 or (max_parallel is not None and max_parallel < 1):
+        raise ValueError("chunk and max_parallel are at least 1")
+    lanes = min(limits.width, max_parallel or limits.width)
+    room = lanes * (limits.steps - 1)
+    chunks: list[list[tuple[int, int]]] = []
+    size, last = chunk, -1
+    for item in items:
+        if item <= last:
+            raise ValueError("items ascend from 0")
+        if size == chunk:
+            if len(chunks) == room:
+                break
+            chunks.append([])
+            size = 0
+        ranges = chunks[-1]
+        if ranges and ranges[-1][1] == item:
+            ranges[-1] = (ranges[-1][0], item + 1)
+        else:
+            ranges.append((item, item + 1))
+        size, last = size + 1, item
+    parts = [Chunk(key, tuple(ranges)) for ranges in chunks]
+    if not parts:
+        return Close(key)
+    if min(lanes, len(parts)) == 1:
+        return Chain((*parts, Close(key)))
+    sides = (parts[lane::lanes] for lane in range(min(lanes, len(parts))))
+    return Chord(tuple(side[0] if len(side) == 1 else Chain(tuple(side)) for side in sides), Close(key))
