@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.bench.benches import accept, idle, mirror, relay
+from tests.bench.benches import accept, idle, latency, mirror, relay
 from tests.bench.model import Bench
 
-BENCHES: tuple[Bench, ...] = (accept.BENCH, mirror.BENCH, relay.BENCH, idle.BENCH)
+BENCHES: tuple[Bench, ...] = (accept.BENCH, latency.BENCH, mirror.BENCH, relay.BENCH, idle.BENCH)
 
 
 def named(name: str) -> Bench:

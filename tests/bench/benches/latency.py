@@ -1,0 +1,163 @@
+"""P3: how long after a webhook was due its outcome is visible on Kafka, under half of the load that P1 measures.
+
+Gunicorn, worker, bridge worker and beat run as in `omninode up`. First gunicorn alone is asked for all that it can
+take; then the workers start, and half of that is posted by the clock. The time of a hook runs from when its request
+was due to when a consumer has its ``handled`` event.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import statistics
+import time
+from collections import defaultdict
+
+from bridges.onex.topics import topic_for
+from tests.bench import web
+from tests.bench.load import Hooks, closed, paced, percentile
+from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Series, Side
+from tests.bench.pairs import in_turn
+from tests.bench.servers import Ground
+from tests.bench.witness import Sightings
+
+SIDE = "whole stack"
+CONNECTIONS = 32
+_SECONDS = 10.0
+_SMOKE_S = 1.0
+_PROBES = 3
+_PROBE_S = 2.0
+_SMOKE_PER_S = 50.0
+_SETTLED_WITHIN_S = 120.0
+_BIN_S = 0.25
+# What a hook of ``Hooks`` is told as when it is handled.
+_EVENT_TYPE = "service-startup"
+_ID = re.compile(rb'"event_id":\s*"([0-9a-f-]{36})"')
+
+
+def run(plan: Plan) -> Outcome:
+    """Measures the load, starts the workers, lets them catch up, and posts by the clock."""
+    with Ground(plan.folder) as ground:
+        stack = _Stack(ground, plan)
+        probed_per_s = stack.most_per_s()
+        stack.start_workers()
+        stack.per_s = probed_per_s / 2
+        rounds = in_turn([Side(SIDE, stack.posted)], plan)
+        stack.close()
+    notes = [
+        f"gunicorn alone took {probed_per_s:,.0f} requests/s; half of it was posted, {stack.seconds:g} s a run.",
+        "p50_ms, p99_ms: from when a request was due to its event `handled` at a consumer; answered_…: to the 202.",
+    ]
+    return Outcome(rounds, stack.series, notes)
+
+
+class _Stack:
+    def __init__(self, ground: Ground, plan: Plan) -> None:
+        self.series: list[Series] = []
+        self.per_s = 0.0
+        self.seconds = plan.sized(_SECONDS, _SMOKE_S)
+        self._smoke = plan.smoke
+        self._ground = ground
+        self._headers = {"X-API-Key": ground.api_key()}
+        _, self._port = web.ours(ground)
+        self._path = plan.folder / "servers" / "sightings"
+        self._sightings = Sightings(self._path)
+        self._expected = 0
+
+    def close(self) -> None:
+        self._sightings.close()
+
+    def most_per_s(self) -> float:
+        """How much the server takes while nobody handles it: P1's figure."""
+        if self._smoke:
+            return 2 * _SMOKE_PER_S
+        rates = []
+        for _ in range(_PROBES):
+            self._ground.settle()
+            tally = closed(self._hooks(), CONNECTIONS, _PROBE_S)
+            tally.check()
+            self._expected += tally.accepted_in_all
+            rates.append(tally.sample()["requests_per_s"])
+        return statistics.median(rates)
+
+    def start_workers(self) -> None:
+        """Starts what `omninode up` starts besides, and waits until all that was posted is on Kafka."""
+        ground, environ = self._ground, self._ground.environ()
+        ground.worker(
+            "worker", "tasks.celery", "-Q", "hooks,workflows,metrics", "--concurrency", "2", environ=environ
+        )
+        ground.worker("bridge_worker", "bridges.celery", "-Q", "bridges", "--concurrency", "4", environ=environ)
+        ground.start("beat", "celery", "-A", "tasks.celery", "beat", environ=environ)
+        topic = topic_for(_EVENT_TYPE, ground.settings().environment)
+        ground.start("witness", "tests.bench.witness", topic, str(self._path), environ=environ)
+        self._post(0.5, _SMOKE_PER_S)
+        self._wait_until_seen()
+
+    def posted(self) -> Sample:
+        """One run at half load."""
+        self._ground.settle()
+        due_of, answered = self._post(self.seconds, self.per_s)
+        self._wait_until_seen()
+        seen_at = self._sightings.seen_at
+        waits = sorted((due, 1000 * (seen_at[key] - due)) for key, due in due_of.items())
+        self.series.append(_curve(waits))
+        latencies_ms = sorted(wait for _, wait in waits)
+        return {
+            "p50_ms": percentile(latencies_ms, 0.50),
+            "p99_ms": percentile(latencies_ms, 0.99),
+            "most_ms": latencies_ms[-1],
+            "answered_p50_ms": answered["p50_ms"],
+            "answered_p99_ms": answered["p99_ms"],
+            "hooks_per_s": answered["requests_per_s"],
+        }
+
+    def _post(self, seconds: float, per_s: float) -> tuple[dict[str, float], Sample]:
+        """Posts by the clock; returns when each hook was due, by its id, and the figures of the answers."""
+        due_of: dict[str, float] = {}
+
+        def keep(due: float, answer: bytes) -> None:
+            found = _ID.search(answer)
+            if found is None:
+                raise BenchError(f"an answer without an event_id: {answer[:300]!r}")
+            due_of[found[1].decode()] = due
+
+        tally = paced(self._hooks(), CONNECTIONS, seconds, per_s, keep)
+        tally.check()
+        self._expected += tally.accepted_in_all
+        return due_of, tally.sample()
+
+    def _wait_until_seen(self) -> None:
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        while (seen := self._sightings.update()) < self._expected:
+            if time.monotonic() > deadline:
+                raise BenchError(
+                    f"of {self._expected} accepted hooks {seen} came to Kafka in {_SETTLED_WITHIN_S:g} s"
+                )
+            time.sleep(0.05)
+
+    def _hooks(self) -> Hooks:
+        return Hooks(self._port, secrets.token_hex(4), self._headers)
+
+
+def _curve(waits: list[tuple[float, float]]) -> Series:
+    """The median wait in each quarter of a second, by when the hooks were due."""
+    first = waits[0][0]
+    bins: dict[int, list[float]] = defaultdict(list)
+    for due, wait in waits:
+        bins[int((due - first) / _BIN_S)].append(wait)
+    places = sorted(bins)
+    medians = [statistics.median(bins[place]) for place in places]
+    return Series(
+        SIDE, "ms until visible on Kafka (median of each quarter second)", [p * _BIN_S for p in places], medians
+    )
+
+
+BENCH = Bench(
+    "latency",
+    "webhook to Kafka at half load",
+    (
+        Bar("P3", "p50, ms", "p50_ms", SIDE, most=100),
+        Bar("P3", "p99, ms", "p99_ms", SIDE, most=500),
+    ),
+    run,
+)
