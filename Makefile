@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv run demo test check fault image lock schema clean
+.PHONY: help venv run demo test check fault bench bench-smoke image lock schema clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -40,6 +40,12 @@ test: check ## Everything: lint, types, contracts, unit, integration, acceptance
 
 fault: $(STAMP) ## The long fault run: each fault five times
 	$(BIN)/python -m pytest tests/fault --rounds 5
+
+bench: $(STAMP) ## Every bench, baseline and ours in turn, against the bars; results in .omninode/bench
+	$(BIN)/python -m tests.bench
+
+bench-smoke: $(STAMP) ## Every bench for a few seconds: shows that each runs, measures nothing
+	$(BIN)/python -m tests.bench --smoke --out .omninode/bench-smoke
 
 image: $(STAMP) ## Build the container image, start every role of it on real servers, and check compose.yaml
 	docker/build.sh

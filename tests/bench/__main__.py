@@ -1,4 +1,4 @@
-"""The command ``python -m tests.bench [NAME …]``: runs the benches and holds them against the bars."""
+"""The command ``python -m tests.bench [NAME …]`` and ``omninode bench``: runs the benches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from webapp.stack.servers import ServerError  # noqa: E402
 _NAMES = [bench.name for bench in BENCHES]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("bench", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1, type=click.Choice(_NAMES), metavar="[NAME]...")
 @click.option("--pairs", type=click.IntRange(1, 100), default=5, show_default=True, help="Runs of each side.")
 @click.option("--smoke", is_flag=True, help="As short as can be: shows that it runs, measures nothing.")
@@ -29,19 +29,19 @@ _NAMES = [bench.name for bench in BENCHES]
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(".omninode/bench"), show_default=True,
     help="Where a folder for each run is made.",
 )  # fmt: skip
-def main(names: tuple[str, ...], pairs: int, smoke: bool, out: Path) -> None:
-    """Run benches: baseline and ours in turn, on servers of their own, against the bars of PERFORMANCE.md.
+def bench(names: tuple[str, ...], pairs: int, smoke: bool, out: Path) -> None:
+    """Run benches: baseline and ours in turn, on servers of their own, against the bars.
 
     Without a NAME all of them run. Exits with 1 where one could not be run, with 3 where a bar was missed.
     """
     console = Console()
     missed = failed = False
     for name in names or _NAMES:
-        bench = named(name)
+        chosen = named(name)
         folder = out.resolve() / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}-{name}"
-        console.print(f"[bold]{name}[/bold]  {bench.about}", highlight=False)
+        console.print(f"[bold]{name}[/bold]  {chosen.about}", highlight=False)
         try:
-            report = run(bench, folder, console, pairs=pairs, smoke=smoke, say=click.echo)
+            report = run(chosen, folder, console, pairs=pairs, smoke=smoke, say=click.echo)
         except (BenchError, ServerError) as problem:
             click.echo(f"{name} could not be run: {problem}", err=True)
             failed = True
@@ -57,4 +57,4 @@ def main(names: tuple[str, ...], pairs: int, smoke: bool, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m tests.bench")
+    bench(prog_name="python -m tests.bench")

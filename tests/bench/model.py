@@ -24,7 +24,7 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True)
 class Bar:
-    """A line of PERFORMANCE.md. ``least`` and ``most`` are what the median must keep to.
+    """A promise about speed. ``least`` and ``most`` are what the median must keep to.
 
     With a ``baseline`` the metric of ``side`` is divided by the baseline's, pair by pair; else it is taken as it is.
     """

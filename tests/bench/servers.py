@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 _READY_S = 60.0
 _STOP_S = 20.0
 _LOG_END = 3000
+_ALONE = ("--without-mingle", "--without-gossip")
 
 
 class Program:
@@ -220,8 +221,10 @@ class Ground:
         self._programs.remove(program)
 
     def worker(self, name: str, app: str, *arguments: str, environ: Mapping[str, str]) -> Program:
-        """A Celery worker."""
-        return self.start(name, "celery", "-A", app, "worker", "-n", f"{name}@%h", *arguments, environ=environ)
+        """A Celery worker that starts at once: it does not ask after others."""
+        return self.start(
+            name, "celery", "-A", app, "worker", "-n", f"{name}@%h", *_ALONE, *arguments, environ=environ
+        )
 
     def _serve(self, server: servers.Server) -> ServerProcess:
         process = ServerProcess(server, self._logs / f"{server.name}.log")

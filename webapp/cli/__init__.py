@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 from flask import Flask
 
-from webapp.cli import db, dead, demo, doctor, hooks, keys, onex, tasks, topics
+from webapp.cli import bench, db, dead, demo, doctor, hooks, keys, onex, tasks, topics
 from webapp.cli import relay as relay_commands
 from webapp.cli.command import JSON_OPTION, STACK_OPTION
 from webapp.cli.deferred import down, up
@@ -30,7 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
 
 
 @click.group(
-    commands=COMMANDS,
+    commands=(*COMMANDS, bench.command),
     context_settings={"help_option_names": ["-h", "--help"]},
     params=[JSON_OPTION, STACK_OPTION],
 )
