@@ -58,6 +58,8 @@ class Settings:
     db_statement_timeout_ms: int = _number(10_000, 10, 3_600_000)
     db_lock_timeout_ms: int = _number(2_000, 10, 3_600_000)
     db_connect_timeout_s: int = _number(2, 1, 60)
+    # To be switched off behind a pooler that gives each transaction another connection.
+    db_prepared_statements: bool = True
 
     hook_lease_s: float = _number(15.0, 0.1, 3600)
     hook_max_attempts: int = _number(5, 1, 1000)

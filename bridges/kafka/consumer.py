@@ -19,6 +19,8 @@ from bridges.kafka.connection import MAX_MESSAGE_BYTES, SinkUnavailable, client_
 from tasks.settings import Settings
 
 _POLL_S = 0.1
+# The embedded broker holds an empty fetch for as long as it may, also when records come meanwhile.
+_FETCH_WAIT_MS = 50
 _LOOK_FOR_TOPICS_EVERY_S = 2.0
 
 
@@ -54,6 +56,7 @@ class TopicReader:
                     enable_auto_commit=False,
                     auto_offset_reset="earliest",
                     max_partition_fetch_bytes=2 * MAX_MESSAGE_BYTES,
+                    fetch_max_wait_ms=_FETCH_WAIT_MS,
                     metrics_enabled=False,
                 )
         except SinkUnavailable:

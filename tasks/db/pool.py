@@ -19,6 +19,7 @@ import psycopg2.extras
 from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from tasks.db.queries import Prepared
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from tasks.settings import Settings
 
@@ -34,30 +35,49 @@ _BUSY = (
 )
 
 
+class Connection(psycopg2.extensions.connection):
+    """A connection that knows which statements it has prepared; None where it is not to prepare any."""
+
+    prepared: set[str] | None = None
+
+
 class Transaction:
     """Runs SQL on one connection. Parameters are pyformat: ``%(name)s``; rows come back as dicts."""
 
-    def __init__(self, raw: psycopg2.extensions.connection) -> None:
+    def __init__(self, raw: Connection) -> None:
         self.raw = raw
         self._savepoints = 0
 
-    def execute(self, sql: str, params: Params | None = None) -> int:
+    def _run(self, cursor: psycopg2.extensions.cursor, sql: str | Prepared, params: Params | None) -> None:
+        if isinstance(sql, str):
+            cursor.execute(sql, params)
+            return
+        known = self.raw.prepared
+        if known is None:
+            cursor.execute(sql.text, params)
+            return
+        if sql.name not in known:
+            cursor.execute(sql.prepare)
+            known.add(sql.name)
+        cursor.execute(sql.execute, params)
+
+    def execute(self, sql: str | Prepared, params: Params | None = None) -> int:
         """Runs a statement and returns the number of rows it touched."""
         with self.raw.cursor() as cursor:
-            cursor.execute(sql, params)
+            self._run(cursor, sql, params)
             return int(cursor.rowcount)
 
-    def all(self, sql: str, params: Params | None = None) -> list[dict[str, Any]]:
+    def all(self, sql: str | Prepared, params: Params | None = None) -> list[dict[str, Any]]:
         """Runs a query and returns all of its rows."""
         with self.raw.cursor() as cursor:
-            cursor.execute(sql, params)
+            self._run(cursor, sql, params)
             names = _names(cursor)
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def one(self, sql: str, params: Params | None = None) -> dict[str, Any] | None:
+    def one(self, sql: str | Prepared, params: Params | None = None) -> dict[str, Any] | None:
         """Runs a query and returns its first row, or None."""
         with self.raw.cursor() as cursor:
-            cursor.execute(sql, params)
+            self._run(cursor, sql, params)
             row = cursor.fetchone()
             return None if row is None else dict(zip(_names(cursor), row, strict=True))
 
@@ -191,10 +211,11 @@ class Database:
             )
         return self._pool
 
-    def _connect(self) -> psycopg2.extensions.connection:
+    def _connect(self) -> Connection:
         settings = self._settings
         raw = psycopg2.connect(
             settings.database_url,
+            connection_factory=Connection,
             application_name=f"omninode-{self._role}",
             connect_timeout=settings.db_connect_timeout_s,
             keepalives_idle=10,
@@ -209,12 +230,13 @@ class Database:
         )
         psycopg2.extras.register_uuid(conn_or_curs=raw)  # type: ignore[no-untyped-call]
         psycopg2.extras.register_default_jsonb(conn_or_curs=raw, loads=orjson.loads)
+        raw.prepared = set() if settings.db_prepared_statements else None
         return raw
 
 
-def _raw(fairy: PoolProxiedConnection) -> psycopg2.extensions.connection:
+def _raw(fairy: PoolProxiedConnection) -> Connection:
     raw = fairy.dbapi_connection
-    if not isinstance(raw, psycopg2.extensions.connection):
+    if not isinstance(raw, Connection):
         raise DatabaseUnavailable("The database connection was closed.")
     return raw
 

@@ -7,8 +7,23 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from typing import NamedTuple
 
 _HEADER = re.compile(r"^-- name: (\w+) --$", re.MULTILINE)
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+class Prepared(NamedTuple):
+    """A statement that PostgreSQL parses and plans once for each connection: for those that run all the time.
+
+    ``text`` is the statement as it is given by name, ``prepare`` and ``execute`` make and run it. PostgreSQL must be
+    able to tell the types of its parameters: cast where it can't.
+    """
+
+    name: str
+    text: str
+    prepare: str
+    execute: str
 
 
 class Queries:
@@ -18,6 +33,7 @@ class Queries:
         self._package = package
         self._filename = filename
         self._blocks: dict[str, str] | None = None
+        self._prepared: dict[str, Prepared] = {}
 
     def __getitem__(self, name: str) -> str:
         """The text of the block ``name``. Raises KeyError with the file's name where there is none."""
@@ -25,6 +41,26 @@ class Queries:
         if name not in blocks:
             raise KeyError(f"{self._package}/{self._filename} has no block named {name}")
         return blocks[name]
+
+    def prepared(self, name: str) -> Prepared:
+        """The block ``name`` as a statement to be prepared. Raises KeyError as ``[name]``."""
+        known = self._prepared.get(name)
+        if known is None:
+            known = self._prepared[name] = self._to_prepare(name)
+        return known
+
+    def _to_prepare(self, name: str) -> Prepared:
+        text = self[name]
+        order = list(dict.fromkeys(_PARAMETER.findall(text)))
+        numbered = _PARAMETER.sub(lambda found: f"${order.index(found[1]) + 1}", text).replace("%%", "%")
+        full_name = f"{self._package}.{name}".replace(".", "_")
+        values = ", ".join(f"%({parameter})s" for parameter in order)
+        return Prepared(
+            full_name,
+            text,
+            f"PREPARE {full_name} AS {numbered}",
+            f"EXECUTE {full_name}" + (f"({values})" if order else ""),
+        )
 
     def names(self) -> tuple[str, ...]:
         """The names of all blocks, in the file's order."""

@@ -47,14 +47,26 @@ WITH due AS (
     ORDER BY next_attempt_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE inbox
+    SET state = 'processing', attempt = attempt + 1, version = version + 1,
+        lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+    FROM due
+    WHERE inbox.id = due.id
+    RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
+              attempt, version, body, due.state AS old_state
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'hook', id::text, version, 'hook-state-changed',
+           jsonb_build_object(
+               'hook_id', id, 'event_type', event_type, 'from', old_state, 'state', 'processing',
+               'attempt', attempt, 'reason', 'claimed'
+           ),
+           correlation_id
+    FROM claimed
 )
-UPDATE inbox
-SET state = 'processing', attempt = attempt + 1, version = version + 1,
-    lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
-FROM due
-WHERE inbox.id = due.id
-RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
-          attempt, version, body, due.state AS old_state
+SELECT id, source, family, event_type, action, resource, resource_id, environment, correlation_id, attempt, version, body
+FROM claimed
 
 -- name: claim_expired --
 -- processing -> processing: one row whose worker is gone, alone, so that a poison row takes no neighbour with it.
@@ -64,26 +76,50 @@ WITH expired AS (
     ORDER BY lease_until
     LIMIT 1
     FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE inbox
+    SET attempt = attempt + 1, version = version + 1,
+        lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+    FROM expired
+    WHERE inbox.id = expired.id
+    RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
+              attempt, version, body, 'processing' AS old_state
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'hook', id::text, version, 'hook-state-changed',
+           jsonb_build_object(
+               'hook_id', id, 'event_type', event_type, 'from', old_state, 'state', 'processing',
+               'attempt', attempt, 'reason', 'lease expired'
+           ),
+           correlation_id
+    FROM claimed
 )
-UPDATE inbox
-SET attempt = attempt + 1, version = version + 1,
-    lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
-FROM expired
-WHERE inbox.id = expired.id
-RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
-          attempt, version, body, 'processing' AS old_state
+SELECT id, source, family, event_type, action, resource, resource_id, environment, correlation_id, attempt, version, body
+FROM claimed
 
 -- name: renew --
 UPDATE inbox SET lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
 WHERE id = ANY(%(ids)s::uuid[]) AND state = 'processing' AND lease_token = %(token)s
 
 -- name: complete --
--- processing -> handled, only under the lease that the worker was given.
-UPDATE inbox
-SET state = 'handled', version = version + 1, lease_token = NULL, lease_until = NULL,
-    error_code = NULL, error = NULL, finished_at = clock_timestamp()
-WHERE id = ANY(%(ids)s::uuid[]) AND state = 'processing' AND lease_token = %(token)s
-RETURNING id, version
+-- processing -> handled, only under the lease that the worker was given, each with the event that its family tells.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+        id uuid, event_id uuid, event_type text, payload jsonb, correlation_id text
+    )
+), done AS (
+    UPDATE inbox
+    SET state = 'handled', version = version + 1, lease_token = NULL, lease_until = NULL,
+        error_code = NULL, error = NULL, finished_at = clock_timestamp()
+    FROM rows
+    WHERE inbox.id = rows.id AND state = 'processing' AND lease_token = %(token)s
+    RETURNING inbox.id, inbox.version
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT event_id, 'hook', id::text, version, event_type, payload, correlation_id
+    FROM rows JOIN done USING (id)
+)
+SELECT count(*) AS count FROM done
 
 -- name: retry --
 -- processing -> retrying, under the lease.

@@ -14,7 +14,10 @@ from tasks.runtime import Runtime
 
 _SLICE_S = 5.0
 _LINGER_S = 0.3
+_GATHER_S = 0.015
 _CALL_AGAIN_AFTER_S = 0.25
+# A full batch that took longer, or could not be larger, means that one worker does not keep up.
+_SLOW_S = 0.1
 _JOB = "hooks.handle"
 BATCH_ROWS = "hook_batch_rows"
 
@@ -50,6 +53,9 @@ class Shift:
                 idle_since = time.monotonic()
             elif ears.deaf or time.monotonic() - idle_since > _LINGER_S or not ears.wait(_LINGER_S):
                 return False
+            else:
+                # Where one came, more are coming: a batch of many costs little more than one of few.
+                time.sleep(_GATHER_S)
         return True
 
     def _batch(self) -> int:
@@ -57,8 +63,9 @@ class Shift:
         began = time.monotonic()
         claimed = self._handler.handle_due(limit)
         now = time.monotonic()
+        at_most = limit >= self._runtime.settings.hook_batch_size or now - began > _SLOW_S
         self._size.learn(claimed, now - began)
-        if claimed == limit and now - self._called_at > _CALL_AGAIN_AFTER_S:
+        if claimed == limit and at_most and now - self._called_at > _CALL_AGAIN_AFTER_S:
             self._called_at = now
             self._call()
         if claimed:

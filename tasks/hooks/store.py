@@ -18,7 +18,7 @@ from tasks.db.queries import Queries
 from tasks.hooks import mapping
 from tasks.hooks.model import Hook, NewHook
 from tasks.ids import new_id
-from tasks.journal.model import JournalEvent, may_hold_secrets, redact
+from tasks.journal.model import JournalEvent, may_hold_secrets, redact, redacted_text
 from tasks.journal.store import append
 
 QUERIES = Queries("tasks.hooks", "hooks.sql")
@@ -51,7 +51,7 @@ def insert(tx: Transaction, deliveries: Sequence[Delivery]) -> set[UUID]:
     """
     ordered = sorted(deliveries, key=lambda d: (d.hook.source, d.hook.delivery_id or "", d.id))
     text = orjson.dumps([_row(delivery) for delivery in ordered]).decode()
-    return {row["id"] for row in tx.all(QUERIES["accept"], {"rows": text})}
+    return {row["id"] for row in tx.all(QUERIES.prepared("accept"), {"rows": text})}
 
 
 def known_deliveries(tx: Transaction, hooks: Sequence[NewHook], window_s: int) -> KnownDeliveries:
@@ -74,14 +74,14 @@ def release_delivery_ids(tx: Transaction, ids: Sequence[UUID]) -> None:
 
 def claim_due(tx: Transaction, token: UUID, limit: int, lease_s: float) -> list[Hook]:
     """Takes up to ``limit`` due rows under a lease: received or retrying → processing."""
-    rows = tx.all(QUERIES["claim_due"], {"token": token, "limit": limit, "lease_s": lease_s})
-    return _claimed(tx, rows, "claimed")
+    rows = tx.all(QUERIES.prepared("claim_due"), {"token": token, "limit": limit, "lease_s": lease_s})
+    return [Hook(**row) for row in rows]
 
 
 def claim_expired(tx: Transaction, token: UUID, lease_s: float, max_attempts: int) -> list[Hook]:
     """Takes at most one row whose lease ran out: processing → processing, the next attempt."""
     rows = tx.all(QUERIES["claim_expired"], {"token": token, "lease_s": lease_s, "max_attempts": max_attempts})
-    return _claimed(tx, rows, "lease expired")
+    return [Hook(**row) for row in rows]
 
 
 def renew(tx: Transaction, ids: Sequence[UUID], token: UUID, lease_s: float) -> None:
@@ -95,11 +95,10 @@ def complete(tx: Transaction, hooks: Sequence[Hook], token: UUID) -> None:
     Raises:
         LeaseLost: at least one row is no longer under this token; the caller's transaction must roll back.
     """
-    rows = tx.all(QUERIES["complete"], {"ids": [hook.id for hook in hooks], "token": token})
-    if len(rows) != len(hooks):
+    text = orjson.dumps([_handled(hook) for hook in hooks]).decode()
+    done = tx.one(QUERIES.prepared("complete"), {"rows": text, "token": token})
+    if done != {"count": len(hooks)}:
         raise LeaseLost
-    versions = {row["id"]: row["version"] for row in rows}
-    append(tx, [_handled(hook, versions[hook.id]) for hook in hooks])
 
 
 def retry(tx: Transaction, hook: Hook, token: UUID, error_code: str, error: str, delay_s: float) -> None:
@@ -176,32 +175,22 @@ def _row(delivery: Delivery) -> dict[str, Any]:
     return row
 
 
-def _handled(hook: Hook, version: int) -> JournalEvent:
-    if hook.family == mapping.GENERIC:
-        return _changed(hook, version, "processing", "handled", hook.attempt, {})
-    payload = {
+def _handled(hook: Hook) -> dict[str, Any]:
+    payload: dict[str, Any] = {
         "hook_id": str(hook.id),
         "from": "processing",
         "state": "handled",
         "attempt": hook.attempt,
-        "family": hook.family,
-        **hook.body,
     }
-    return JournalEvent(AGGREGATE, str(hook.id), version, hook.event_type, payload, hook.correlation_id)
-
-
-def _claimed(tx: Transaction, rows: Sequence[dict[str, Any]], reason: str) -> list[Hook]:
-    old_states = [row.pop("old_state") for row in rows]
-    hooks = [Hook(**row) for row in rows]
-    extra = {"reason": reason}
-    append(
-        tx,
-        [
-            _changed(hook, hook.version, old, "processing", hook.attempt, extra)
-            for hook, old in zip(hooks, old_states, strict=True)
-        ],
-    )
-    return hooks
+    told = STATE_CHANGED if hook.family == mapping.GENERIC else hook.event_type
+    payload |= {"event_type": hook.event_type} if told == STATE_CHANGED else {"family": hook.family, **hook.body}
+    return {
+        "id": hook.id,
+        "event_id": new_id(),
+        "event_type": told,
+        "payload": orjson.Fragment(redacted_text(payload)),
+        "correlation_id": hook.correlation_id,
+    }
 
 
 def _changed(hook: Hook, version: int, old: str, new: str, attempt: int, extra: Mapping[str, Any]) -> JournalEvent:

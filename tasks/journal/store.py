@@ -23,7 +23,7 @@ def append(tx: Transaction, events: Sequence[JournalEvent]) -> list[int]:
     if not events:
         return []
     text = orjson.dumps([_row(event) for event in events]).decode()
-    return [row["id"] for row in tx.all(QUERIES["append"], {"rows": text})]
+    return [row["id"] for row in tx.all(QUERIES.prepared("append"), {"rows": text})]
 
 
 def of_aggregate(tx: Transaction, aggregate_type: str, aggregate_id: str, limit: int = 1000) -> list[dict[str, Any]]:
