@@ -4,6 +4,9 @@ It shares the machine with what it measures, so requests are built beforehand bu
 only the status and the length are read. ``closed`` sends the next request when an answer is there; ``paced`` sends
 by the clock, and counts latency from when a request was due, not from when it could be sent (or a server that stalls
 would be asked less while it stalls: "coordinated omission").
+
+Connections are opened one by one, 10 ms apart, as those of independent senders come. Opened in one burst, all 32 may
+land in one of gunicorn's two processes, whichever woke first: that halves every server's rate, at random.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from tests.bench.model import BenchError
 
 _READ_BYTES = 65_536
 _PATIENCE_S = 10.0
+_OPEN_EVERY_S = 0.01
 _ACCEPTED = 202
 
 OnAnswer = Callable[[float, bytes], None]
@@ -218,6 +222,7 @@ class _Load:
     def _open(self) -> _Connection:
         opened = socket.create_connection(("127.0.0.1", self._hooks.port), 10)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        time.sleep(_OPEN_EVERY_S)
         connection = _Connection(opened)
         self._selector.register(opened, selectors.EVENT_READ, connection)
         return connection
