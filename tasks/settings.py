@@ -84,6 +84,12 @@ class Settings:
     bridge_slice_s: float = _number(10.0, 0.1, 300)
     stream_max_entries: int = _number(1_000_000, 1000, 1_000_000_000)
 
+    # For each web process: how many requests that write hooks may be under way at once.
+    accept_limit: int = _number(128, 1, 100_000)
+    low_priority_sources: tuple[str, ...] = ()
+    shed_queue_age_s: float = _number(10.0, 0.1, 86_400)
+    shed_journal_lag_s: float = _number(60.0, 0.1, 86_400)
+
     rate_limit_enabled: bool = True
     rate_limit_hooks: str = "1000 per second"
     rate_limit_default: str = "200 per second"

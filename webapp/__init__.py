@@ -13,6 +13,7 @@ from flask import Flask
 from tasks.logs import configure_logging
 from tasks.settings import Settings, load_settings
 from webapp import (
+    admission,
     api,
     auth,
     body,
@@ -54,10 +55,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     correlation.install(app)
     patience.install(app)
     body.install(app)
-    headers.install(app)
     problems.install(app)
-    telemetry.install(app)
+    registry = telemetry.install(app)
     auth.install(app)
     limits.install(app)
     api.install(app)
+    # Before Flask, the last one first.
+    admission.install(app, registry)
+    headers.install(app)
     return app

@@ -13,9 +13,11 @@ from celery import Celery
 from flask import Flask, current_app
 
 from tasks.access.service import AccessService
+from tasks.hooks.admission import Admission
 from tasks.hooks.service import HookService
 from tasks.queue.app import create_celery
 from tasks.queue.courier import Courier
+from tasks.queue.hints import hint_sender
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
@@ -29,6 +31,7 @@ class Services:
     runtime: Runtime
     celery: Celery
     hooks: HookService
+    admission: Admission
     access: AccessService
     tasks: TaskStateService
 
@@ -49,6 +52,7 @@ def install(app: Flask, settings: Settings) -> None:
         runtime=runtime,
         celery=celery,
         hooks=HookService(runtime.db, settings, hint),
+        admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
         access=AccessService(runtime.db),
         tasks=TaskStateService(runtime.db),
     )

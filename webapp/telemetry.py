@@ -23,8 +23,8 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def install(app: Flask) -> None:
-    """Counts and times the requests of ``app`` by rule, and serves ``/metrics``."""
+def install(app: Flask) -> CollectorRegistry:
+    """Counts and times the requests of ``app`` by rule, and serves ``/metrics``; returns the registry it shows."""
     own = CollectorRegistry()
     kind = GunicornPrometheusMetrics if _many_processes() else PrometheusMetrics
     app.before_request(_overlook_odd_methods)
@@ -46,6 +46,7 @@ def install(app: Flask) -> None:
         return Response(generate_latest(requests) + generate_latest(backlog), content_type=_CONTENT_TYPE)
 
     app.register_blueprint(blueprint)
+    return own
 
 
 def rule(of_request: Request) -> str:

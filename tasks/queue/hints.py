@@ -38,6 +38,11 @@ class HintSender:
         self._app = app
         self._pid = 0
 
+    @property
+    def paused(self) -> bool:
+        """Whether Redis failed a moment ago, and hints of this process are dropped."""
+        return self._pid == os.getpid() and self._circuit.current_state == "open"
+
     def send(self, task_name: str, args: Sequence[Any], queue: str) -> bool:
         """Publishes one message, once. False when Redis did not take it in time, or the circuit is open."""
         return self._guarded(task_name, lambda: self._publish(task_name, args, queue))

@@ -9,12 +9,13 @@ from typing import Any
 from marshmallow import ValidationError
 
 from tasks.errors import BridgeError, FieldError, ValidationFailed
+from tasks.hooks.admission import Overloaded
 from tasks.hooks.model import NewHook
-from tasks.hooks.service import HookService
 from webapp import arguments, body
 from webapp.hooks.idempotency import item_delivery_id
 from webapp.hooks.schemas import MAX_BATCH, HookSchema
 from webapp.problems import as_item
+from webapp.services import Services
 
 _HOOK = HookSchema()
 
@@ -40,9 +41,7 @@ def events_of(value: Any) -> list[Any]:
     return items
 
 
-def accept(
-    hooks: HookService, items: Sequence[Any], key: str | None, max_depth: int, checked: bool
-) -> dict[str, Any]:
+def accept(bridge: Services, items: Sequence[Any], key: str | None, max_depth: int, checked: bool) -> dict[str, Any]:
     """Stores what is valid and says of each item what became of it. ``checked``: no item needs ``body.check``.
 
     Raises:
@@ -53,12 +52,13 @@ def accept(
     for index, item in enumerate(items):
         try:
             hook = load(item, max_depth, checked)
-        except ValidationFailed as error:
+            bridge.admission.admit(hook.source)
+        except (ValidationFailed, Overloaded) as error:
             errors.append({"index": index, **as_item(error)})
         else:
             valid.append((index, replace(hook, delivery_id=item_delivery_id(key, index))))
     successes = []
-    for (index, _), answer in zip(valid, hooks.accept_many([hook for _, hook in valid]), strict=True):
+    for (index, _), answer in zip(valid, bridge.hooks.accept_many([hook for _, hook in valid]), strict=True):
         if isinstance(answer, BridgeError):
             errors.append({"index": index, **as_item(answer)})
         else:

@@ -66,7 +66,7 @@ def install(app: Flask) -> None:
 
 
 @require("hooks:write")
-@problems(400, 409, 413, 415, 422)
+@problems(400, 409, 413, 415, 422, 503)
 @blueprint.arguments(schemas.IdempotencySchema(), location="headers")
 @blueprint.arguments(schemas.HookSchema(), example=_HOOK_EXAMPLE)
 @blueprint.response(202, schemas.AcceptedSchema())
@@ -88,7 +88,9 @@ def post_hook() -> Response:
 
 def _accept(hook: NewHook) -> Response:
     started = time.perf_counter()
-    accepted = services().hooks.accept(hook)
+    bridge = services()
+    bridge.admission.admit(hook.source)
+    accepted = bridge.hooks.accept(hook)
     message = "Hook accepted before; this is the same answer." if accepted.duplicate else "Hook accepted."
     links = _links(accepted.hook_id)
     answer = {
@@ -121,7 +123,7 @@ def post_batch(headers: dict[str, Any]) -> Response:
     items = batch.events_of(body.parse(raw))
     # A batch holds many objects side by side, so only the walk knows how deep each of them is.
     checked = not body.suspicious(raw, max_depth)
-    answer = batch.accept(services().hooks, items, key, max_depth, checked)
+    answer = batch.accept(services(), items, key, max_depth, checked)
     return Response(dumps(answer), 207, content_type="application/json")
 
 

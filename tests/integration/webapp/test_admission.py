@@ -1,0 +1,104 @@
+"""Overload: what is over the bound is refused at once and cheaply; low-priority sources are refused earlier."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tasks.settings import Settings
+from tests.integration.webapp.support import HOOK, client_with, problem_of, running
+from webapp.services import of
+
+
+@pytest.fixture
+def app(web_settings: Settings) -> Iterator[Flask]:
+    settings = replace(
+        web_settings, accept_limit=2, low_priority_sources=("crawler-*", "batch"), shed_queue_age_s=5.0
+    )
+    with running(settings) as made:
+        yield made
+
+
+def test_over_the_bound_is_refused_and_within_it_accepted(
+    app: Flask, client: FlaskClient, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = of(app).hooks
+    inside, let = threading.Semaphore(0), threading.Event()
+    accept = hooks.accept
+
+    def slow(*arguments: Any) -> Any:
+        inside.release()
+        assert let.wait(10)
+        return accept(*arguments)
+
+    monkeypatch.setattr(hooks, "accept", slow)
+    headers = {"Authorization": client.environ_base["HTTP_AUTHORIZATION"]}
+    with ThreadPoolExecutor(2) as pool:
+        two = [pool.submit(app.test_client().post, "/hooks", json=HOOK, headers=headers) for _ in range(2)]
+        for _ in range(2):
+            assert inside.acquire(timeout=10)
+        refused = client.post("/hooks", json=HOOK, headers={"X-Correlation-ID": "mine"})
+        problem = problem_of(refused, 503)
+        assert (problem["code"], problem["instance"]) == ("LOAD_1", "/hooks")
+        assert refused.headers["Retry-After"] == "2"
+        assert refused.headers["X-Correlation-ID"] == "mine"
+        problem_of(client.post("/hooks/batch", json=[HOOK]), 503)
+        assert client.get("/hooks").status_code == 200
+        let.set()
+        assert [one.result(10).status_code for one in two] == [202, 202]
+    assert client.post("/hooks", json=HOOK).status_code == 202
+    assert "omninode_hooks_refused_total 2.0" in anonymous.get("/metrics").get_data(as_text=True)
+
+
+def test_what_fails_leaves_the_bound_as_it_was(app: Flask, client: FlaskClient) -> None:
+    for _ in range(5):
+        problem_of(client.post("/hooks", json={}), 422)
+    assert client.post("/hooks", json=HOOK).status_code == 202
+
+
+@pytest.fixture
+def old_hook(app: Flask, client: FlaskClient) -> None:
+    assert client.post("/hooks", json=HOOK).status_code == 202
+    with of(app).runtime.db.transaction() as tx:
+        tx.execute("UPDATE inbox SET next_attempt_at = now() - interval '20 seconds'")
+    of(app).admission.look()
+
+
+@pytest.mark.usefixtures("old_hook")
+def test_while_hooks_wait_for_long_low_priority_comes_later(app: Flask, client: FlaskClient) -> None:
+    for source in ("crawler-7", "batch"):
+        response = client.post("/hooks", json={**HOOK, "source": source})
+        assert problem_of(response, 503)["code"] == "LOAD_1"
+        assert response.headers["Retry-After"] == "2"
+    assert client.post("/hooks", json=HOOK).status_code == 202
+    answer = client.post("/hooks/batch", json=[HOOK, {**HOOK, "source": "batch"}]).get_json()
+    assert [item["index"] for item in answer["successes"]] == [0]
+    assert [(item["index"], item["status"], item["code"]) for item in answer["errors"]] == [(1, 503, "LOAD_1")]
+    with of(app).runtime.db.transaction() as tx:
+        tx.execute("UPDATE inbox SET next_attempt_at = now()")
+    of(app).admission.look()
+    assert client.post("/hooks", json={**HOOK, "source": "batch"}).status_code == 202
+
+
+def test_journal_rows_that_wait_are_overload_too(app: Flask, client: FlaskClient) -> None:
+    assert client.post("/hooks", json=HOOK).status_code == 202
+    of(app).admission.look()
+    assert of(app).admission.overload is None
+    with of(app).runtime.db.transaction() as tx:
+        tx.execute("UPDATE journal SET recorded_at = now() - interval '2 minutes'")
+    of(app).admission.look()
+    assert "journal rows wait" in (of(app).admission.overload or "")
+
+
+def test_without_low_priority_sources_nobody_looks(web_settings: Settings) -> None:
+    with running(web_settings) as app:
+        client = client_with(app, "hooks:write")
+        assert client.post("/hooks", json=HOOK).status_code == 202
+        assert of(app).admission._pid == 0
