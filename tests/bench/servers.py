@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,22 @@ _READY_S = 60.0
 _STOP_S = 20.0
 _LOG_END = 3000
 _ALONE = ("--without-mingle", "--without-gossip")
+
+
+def cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """The processor time that ``processes`` have used so far, user and system. Those that are gone count nothing."""
+    used = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            used += times.user + times.system
+    return used
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started."""
+    main = psutil.Process(pid)
+    return [main, *main.children(recursive=True)]
 
 
 class Program:
@@ -61,8 +77,7 @@ class Program:
 
     def processes(self) -> list[psutil.Process]:
         """The main process and all that it has started."""
-        main = psutil.Process(self.pid)
-        return [main, *main.children(recursive=True)]
+        return family(self.pid)
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = _READY_S) -> None:
         """Returns as soon as ``ready()``. Raises BenchError where the process ends first, or time is up."""
@@ -97,11 +112,11 @@ class Program:
     def kill(self) -> None:
         """Ends it and its children at once."""
         if self._popen.poll() is None:
-            family = self.processes()
-            for process in family:
+            processes = self.processes()
+            for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(family, _STOP_S)
+            psutil.wait_procs(processes, _STOP_S)
             self._popen.wait(_STOP_S)
 
 
@@ -172,6 +187,11 @@ class Ground:
     def number(self, statement: str, *values: object, url: str | None = None) -> int:
         """The one number that a statement gives."""
         return int(str(self.query(statement, *values, url=url)[0][0]))
+
+    def cpu_s(self, *programs: Program) -> float:
+        """The processor time that all servers and ``programs`` have used so far."""
+        servers_s = sum(cpu_s(family(server.pid)) for server in self._servers)
+        return servers_s + sum(cpu_s(program.processes()) for program in programs)
 
     def settle(self) -> None:
         """Lets no run begin with the writes of the one before: dirty pages are on disk when this returns."""

@@ -10,7 +10,7 @@ import secrets
 
 from tests.bench import web
 from tests.bench.baselines.receiver_schema import SCHEMA
-from tests.bench.load import Hooks, Tally, closed
+from tests.bench.load import Hooks, closed
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Side
 from tests.bench.pairs import in_turn
 from tests.bench.servers import Ground
@@ -41,6 +41,7 @@ def run(plan: Plan) -> Outcome:
         f"{CONNECTIONS} connections, {sides.seconds:g} s a run. Every answer was 202, every accepted hook a row.",
         "Bare Flask and the receiver by hand: gunicorn with 2 processes of 8 threads. Greenlets: the same bare app "
         "under gevent, as our own server runs; no bar, for comparison.",
+        "server_cpu_us_per_request: of gunicorn and all servers; it moves less with other load on the machine.",
     ]
     return Outcome(rounds, notes=notes)
 
@@ -52,49 +53,51 @@ class _Sides:
         self._headers = {"X-API-Key": ground.api_key()}
         self._by_hand_url = ground.database("by_hand")
         ground.query(SCHEMA, url=self._by_hand_url)
-        self._ports = {
-            OURS: web.ours(ground)[1],
-            BY_HAND: web.baseline(
-                ground,
-                "by-hand",
-                "receiver",
-                ground.bare_environ(DATABASE_URL=self._by_hand_url, REDIS_URL=ground.redis_database(1)),
-            )[1],
-            BARE: web.baseline(ground, "bare", "bare", ground.bare_environ())[1],
-            BARE_GREENLETS: web.baseline(ground, "bare-greenlets", "bare", ground.bare_environ(), "-k", "gevent")[1],
+        by_hand = ground.bare_environ(DATABASE_URL=self._by_hand_url, REDIS_URL=ground.redis_database(1))
+        bare = ground.bare_environ()
+        self._servers = {
+            OURS: web.ours(ground),
+            BY_HAND: web.baseline(ground, "by-hand", "receiver", by_hand),
+            BARE: web.baseline(ground, "bare", "bare", bare),
+            BARE_GREENLETS: web.baseline(ground, "bare-greenlets", "bare", bare, "-k", "gevent"),
         }
 
     def ours(self) -> Sample:
-        hooks, tally = self._load(OURS)
-        stored = self._ground.number("SELECT count(*) FROM inbox WHERE source = %s", hooks.source)
-        _compare(stored, tally)
+        run, sample, accepted = self._load(OURS)
+        _compare(self._ground.number("SELECT count(*) FROM inbox WHERE source = %s", run), accepted)
         self._ground.redis().delete("hooks")
-        return tally.sample()
+        return sample
 
     def by_hand(self) -> Sample:
-        hooks, tally = self._load(BY_HAND)
+        run, sample, accepted = self._load(BY_HAND)
         statement = "SELECT count(*) FROM events WHERE source = %s"
-        _compare(self._ground.number(statement, hooks.source, url=self._by_hand_url), tally)
+        _compare(self._ground.number(statement, run, url=self._by_hand_url), accepted)
         self._ground.redis(1).delete("celery")
-        return tally.sample()
+        return sample
 
     def bare(self) -> Sample:
-        return self._load(BARE)[1].sample()
+        return self._load(BARE)[1]
 
     def bare_greenlets(self) -> Sample:
-        return self._load(BARE_GREENLETS)[1].sample()
+        return self._load(BARE_GREENLETS)[1]
 
-    def _load(self, side: str) -> tuple[Hooks, Tally]:
-        self._ground.settle()
-        hooks = Hooks(self._ports[side], secrets.token_hex(4), self._headers)
+    def _load(self, side: str) -> tuple[str, Sample, int]:
+        """Posts; returns the source that all hooks of the run have, its figures, and how many were accepted."""
+        ground = self._ground
+        program, port = self._servers[side]
+        ground.settle()
+        hooks = Hooks(port, secrets.token_hex(4), self._headers)
+        before_s = ground.cpu_s(program)
         tally = closed(hooks, CONNECTIONS, self.seconds)
         tally.check()
-        return hooks, tally
+        accepted = tally.accepted_in_all
+        server_us = 1e6 * (ground.cpu_s(program) - before_s) / accepted
+        return hooks.source, {**tally.sample(), "server_cpu_us_per_request": server_us}, accepted
 
 
-def _compare(stored: int, tally: Tally) -> None:
-    if stored != tally.accepted_in_all:
-        raise BenchError(f"{tally.accepted_in_all} hooks were answered 202, and {stored} are stored")
+def _compare(stored: int, accepted: int) -> None:
+    if stored != accepted:
+        raise BenchError(f"{accepted} hooks were answered 202, and {stored} are stored")
 
 
 BENCH = Bench(

@@ -8,14 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Round
-from tests.bench.servers import ROOT
+from tests.bench.servers import ROOT, cpu_s
 
 WHOLE = "whole stack"
 _SECONDS = 30.0
@@ -49,19 +48,16 @@ def _window(pids: dict[str, int], seconds: float, plan: Plan) -> Round:
     return {name: {"percent_of_a_core": share} for name, share in shares.items()}
 
 
-def _cpu_s(pids: dict[str, int]) -> Counter[str]:
+def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
     """The processor time, user and system, of each part with the processes that it started."""
-    used: Counter[str] = Counter()
+    used = dict.fromkeys(pids, 0.0)
     others = set(pids.values())
     for name, pid in pids.items():
         with suppress(psutil.NoSuchProcess):
             main = psutil.Process(pid)
             # The supervisor's children are parts of their own.
             children = [] if name in ("up", "supervisor") else main.children(recursive=True)
-            for process in (main, *(child for child in children if child.pid not in others)):
-                with suppress(psutil.NoSuchProcess):
-                    times = process.cpu_times()
-                    used[name] += times.user + times.system
+            used[name] = cpu_s([main, *(child for child in children if child.pid not in others)])
     return used
 
 
