@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.workflows.plan import (
@@ -195,6 +195,7 @@ def messages(canvas: Canvas) -> list[int]:
     return [len(list(steps(canvas)))]
 
 
+@settings(deadline=None)
 @given(situations(), st.booleans())
 def test_promises_on_random_graphs(situation: tuple[Graph, set[str], list[str], Limits], knows: bool) -> None:
     graph, done, ready, limits = situation
@@ -231,6 +232,7 @@ def well_formed(canvas: Canvas, limits: Limits) -> None:
         assert 2 <= len(canvas.keys) <= limits.bundle
 
 
+@settings(deadline=None)
 @given(situations())
 def test_every_graph_is_carried_to_its_end(situation: tuple[Graph, set[str], list[str], Limits]) -> None:
     graph, _, _, limits = situation
@@ -262,6 +264,7 @@ def test_map_items_that_make_no_sense_are_refused(wrong: dict[str, object]) -> N
         plan_map("m", **arguments)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.integers(0, 300), max_size=200),
     st.integers(1, 20),
