@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridges.kafka.admin import TopicAdmin
-from bridges.kafka.connection import SinkUnavailable
+from bridges.kafka.confluent import ConfluentProducer
 from bridges.kafka.producer import KafkaPythonProducer, Producer
+from tasks.errors import SinkError
 from tasks.settings import Settings
+
+# By KAFKA_CLIENT.
+ADAPTERS: Mapping[str, Callable[[Settings], Producer]] = {
+    "kafka-python": KafkaPythonProducer,
+    "confluent-kafka": ConfluentProducer,
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,12 @@ def connect(settings: Settings) -> KafkaSink:
 
     Raises:
         SinkUnavailable: no broker answered within 2 s.
+        SinkError: the library that KAFKA_CLIENT names is not installed.
     """
     admin = TopicAdmin(settings)
     try:
-        return KafkaSink(KafkaPythonProducer(settings), admin)
-    except SinkUnavailable:
+        return KafkaSink(ADAPTERS[settings.kafka_client](settings), admin)
+    except SinkError:
         admin.close()
         raise
 
