@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Round
-from tests.bench.servers import ROOT, cpu_s
+from tests.bench.servers import ROOT, cpu_s, family
 
 WHOLE = "whole stack"
 _SECONDS = 30.0
@@ -51,13 +51,10 @@ def _window(pids: dict[str, int], seconds: float, plan: Plan) -> Round:
 def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
     """The processor time, user and system, of each part with the processes that it started."""
     used = dict.fromkeys(pids, 0.0)
-    others = set(pids.values())
     for name, pid in pids.items():
         with suppress(psutil.NoSuchProcess):
-            main = psutil.Process(pid)
             # The supervisor's children are parts of their own.
-            children = [] if name in ("up", "supervisor") else main.children(recursive=True)
-            used[name] = cpu_s([main, *(child for child in children if child.pid not in others)])
+            used[name] = cpu_s([psutil.Process(pid)] if name in ("up", "supervisor") else family(pid))
     return used
 
 
