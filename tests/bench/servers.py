@@ -190,8 +190,11 @@ class Ground:
 
     def cpu_s(self, *programs: Program) -> float:
         """The processor time that all servers and ``programs`` have used so far."""
-        servers_s = sum(cpu_s(family(server.pid)) for server in self._servers)
-        return servers_s + sum(cpu_s(program.processes()) for program in programs)
+        return sum(self.servers_cpu_s().values()) + sum(cpu_s(program.processes()) for program in programs)
+
+    def servers_cpu_s(self) -> dict[str, float]:
+        """The processor time of each server, by its name."""
+        return {server.server.name: cpu_s(family(server.pid)) for server in self._servers}
 
     def settle(self) -> None:
         """Lets no run begin with the writes of the one before: dirty pages are on disk when this returns."""

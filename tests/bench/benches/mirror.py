@@ -43,6 +43,7 @@ def run(plan: Plan) -> Outcome:
         f"{tasks:,} tasks a run; log level WARNING on all sides.",
         f"{OFF}: a plain Celery app with the same settings. {STREAM}: our app, transitions go to the Redis stream. "
         f"{ON}: the drain also brings them to PostgreSQL, on the same cores; each task was found there as succeeded.",
+        "cpu_us_per_task: of worker, drain and all servers; it moves less with other load on the machine.",
     ]
     return Outcome(rounds, notes=notes)
 
@@ -108,23 +109,27 @@ class _Sides:
         if bridge is not None:
             bridge.wait_until(lambda: self._mirrored("sent") == self._tasks)
         worker = self._ground.worker(name, module, *_WORKER, environ=environ)
+        programs = (worker,) if bridge is None else (worker, bridge)
         try:
-            return {"tasks_per_s": self._watch(worker, database), "published_per_s": published_per_s}
+            return {**self._watch(worker, programs, database), "published_per_s": published_per_s}
         finally:
             self._ground.kill(worker)
 
-    def _watch(self, worker: Program, database: int) -> float:
+    def _watch(self, worker: Program, programs: tuple[Program, ...], database: int) -> dict[str, float]:
         client = self._ground.redis(database)
         left = first = self._tasks
         began = deadline = time.monotonic() + _DRAINED_WITHIN_S
+        used_s = 0.0
         while left:
             if time.monotonic() > deadline:
                 raise BenchError(f"{left} tasks are left. The end of the worker's log:\n{worker.log_end()}")
             left = int(client.llen(QUEUE))
             if first == self._tasks and left <= 0.95 * self._tasks:
-                first, began = left, time.monotonic()
+                first, began, used_s = left, time.monotonic(), self._ground.cpu_s(*programs)
             time.sleep(_POLL_S)
-        return first / (time.monotonic() - began)
+        seconds = time.monotonic() - began
+        used_s = self._ground.cpu_s(*programs) - used_s
+        return {"tasks_per_s": first / seconds, "cpu_us_per_task": 1e6 * used_s / first}
 
 
 BENCH = Bench(
