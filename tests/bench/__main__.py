@@ -13,7 +13,7 @@ from rich.console import Console
 # One of the embedded servers' packages warns of a variable that it does not need here.
 warnings.filterwarnings("ignore", module="platformdirs")
 
-from tests.bench.catalogue import BENCHES, named  # noqa: E402 - after the filter
+from tests.bench.catalogue import BENCHES, LONG, named  # noqa: E402 - after the filter
 from tests.bench.model import BenchError  # noqa: E402
 from tests.bench.run import run  # noqa: E402
 from webapp.stack.servers import ServerError  # noqa: E402
@@ -22,7 +22,7 @@ _NAMES = [bench.name for bench in BENCHES]
 
 
 @click.command("bench", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, type=click.Choice(_NAMES), metavar="[NAME]...")
+@click.argument("names", nargs=-1, type=click.Choice([*_NAMES, *(bench.name for bench in LONG)]), metavar="[NAME]...")
 @click.option("--pairs", type=click.IntRange(1, 100), default=5, show_default=True, help="Runs of each side.")
 @click.option("--smoke", is_flag=True, help="As short as can be: shows that it runs, measures nothing.")
 @click.option(

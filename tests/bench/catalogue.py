@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tests.bench.benches import accept, idle, latency, mirror, relay
+from tests.bench.benches import accept, idle, latency, mirror, overload, relay, soak
 from tests.bench.model import Bench
 
-BENCHES: tuple[Bench, ...] = (accept.BENCH, latency.BENCH, mirror.BENCH, relay.BENCH, idle.BENCH)
+BENCHES: tuple[Bench, ...] = (accept.BENCH, latency.BENCH, mirror.BENCH, relay.BENCH, idle.BENCH, overload.BENCH)
+# Those that take so long that they run only when named.
+LONG: tuple[Bench, ...] = (soak.BENCH,)
 
 
 def named(name: str) -> Bench:
     """The bench of a name. Raises KeyError."""
-    return {bench.name: bench for bench in BENCHES}[name]
+    return {bench.name: bench for bench in (*BENCHES, *LONG)}[name]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.bench.catalogue import BENCHES
+from tests.bench.catalogue import BENCHES, LONG
 from tests.bench.model import Bench
 from tests.bench.run import run
 
@@ -19,7 +19,7 @@ def folder(server_folder: Path) -> Path:
     return server_folder / "bench"
 
 
-@pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.name)
+@pytest.mark.parametrize("bench", [*BENCHES, *LONG], ids=lambda bench: bench.name)
 def test_runs(bench: Bench, folder: Path) -> None:
     report = run(bench, folder / bench.name, Console(quiet=True), smoke=True, say=lambda _: None)
     written = json.loads((folder / bench.name / "result.json").read_text())

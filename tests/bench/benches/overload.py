@@ -1,0 +1,115 @@
+"""Three times more than the whole system can take, for a minute: what is accepted stays quick, nothing is lost."""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import time
+
+from tests.bench import web
+from tests.bench.load import Hooks, closed, paced
+from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Side
+from tests.bench.pairs import in_turn
+from tests.bench.servers import Ground
+
+SIDE = "3 x sustainable"
+CALM = "half of it"
+_CONNECTIONS = 32
+# More than both processes take in at once, so that the bound is what holds.
+_CROWD = 512
+_OVERLOAD_S = 60.0
+_CALM_S = 10.0
+_SMOKE_S = 1.0
+_PROBE_S = 5.0
+_SETTLED_WITHIN_S = 120.0
+_STORED = "SELECT count(*) FROM inbox"
+_WAITING = "SELECT count(*) FROM inbox WHERE state IN ('received', 'processing', 'retrying')"
+_REFUSED = 503
+
+
+def run(plan: Plan) -> Outcome:
+    """Finds what the system sustains with its workers running, then posts half of it, and three times as much."""
+    with Ground(plan.folder) as ground:
+        _, port = web.ours(ground)
+        environ = ground.environ()
+        worker = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
+        ground.worker("worker", "tasks.celery", *worker, environ=environ)
+        ground.worker("bridge_worker", "bridges.celery", "-Q", "bridges", "--concurrency", "4", environ=environ)
+        ground.start("beat", "celery", "-A", "tasks.celery", "beat", environ=environ)
+        crowd = _Crowd(ground, port, plan)
+        sustained = crowd.sustained_per_s()
+        seconds = plan.sized(_OVERLOAD_S, _SMOKE_S)
+        sides = [
+            Side(CALM, lambda: crowd.post(_CONNECTIONS, plan.sized(_CALM_S, _SMOKE_S), sustained / 2)),
+            Side(SIDE, lambda: crowd.post(_CROWD, seconds, 3 * sustained)),
+        ]
+        rounds = in_turn(sides, plan, warm_up=False)
+        crowd.check()
+    notes = [f"The whole system sustains {sustained:,.0f} hooks/s; {crowd.accepted:,} accepted, as many stored."]
+    return Outcome(rounds, notes=notes)
+
+
+class _Crowd:
+    def __init__(self, ground: Ground, port: int, plan: Plan) -> None:
+        self._ground = ground
+        self._port = port
+        self._plan = plan
+        self._headers = {"X-API-Key": ground.api_key()}
+        self.accepted = 0
+
+    def sustained_per_s(self) -> float:
+        """What it takes from 32 connections while workers and bridges work beside."""
+        rates = []
+        for _ in range(self._plan.counted(3, 1)):
+            tally = closed(self._hooks(), _CONNECTIONS, self._plan.sized(_PROBE_S, _SMOKE_S))
+            tally.check()
+            self.accepted += tally.accepted_in_all
+            rates.append(tally.sample()["requests_per_s"])
+            self._settle()
+        return statistics.median(rates)
+
+    def post(self, connections: int, seconds: float, per_s: float) -> Sample:
+        """One run; latencies are those of what was accepted, from when it was sent."""
+        waits_ms: list[float] = []
+
+        def keep(due: float, answer: bytes) -> None:
+            if answer[9:12] == b"202":
+                waits_ms.append((time.monotonic() - due) * 1000)
+
+        tally = paced(self._hooks(), connections, seconds, per_s, keep)
+        others = set(tally.statuses) - {202, _REFUSED}
+        if others or not waits_ms:
+            raise BenchError(f"neither accepted nor told to come later: {dict(tally.statuses)}")
+        self.accepted += tally.accepted_in_all
+        self._settle()
+        waits_ms.sort()
+        return {
+            "accepted_per_s": tally.accepted_in_all / seconds,
+            "refused_per_s": tally.statuses[_REFUSED] / seconds,
+            "p50_ms": waits_ms[len(waits_ms) // 2],
+            "p99_ms": waits_ms[int(len(waits_ms) * 0.99)],
+        }
+
+    def check(self) -> None:
+        """Raises BenchError where something that was accepted is not there."""
+        stored = self._ground.number(_STORED)
+        if stored != self.accepted:
+            raise BenchError(f"{self.accepted} accepted, {stored} stored")
+
+    def _settle(self) -> None:
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        while self._ground.number(_WAITING):
+            if time.monotonic() > deadline:
+                raise BenchError("hooks still wait after the load has ended")
+            time.sleep(0.1)
+
+    def _hooks(self) -> Hooks:
+        return Hooks(self._port, secrets.token_hex(4), self._headers)
+
+
+BENCH = Bench(
+    "overload",
+    "three times more than the system can take",
+    (Bar("overload", "p99 of what is accepted, ms", "p99_ms", SIDE, most=1000),),
+    run,
+)

@@ -1,0 +1,99 @@
+"""Half an hour at a steady load: latency, the memory of each process and the bloat of the hot tables must stay flat.
+
+Each pair is one window of six minutes (`omninode bench soak --pairs 5`). `make bench` leaves it out.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from tests.bench import web
+from tests.bench.load import Hooks, paced
+from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Round, Sample, Series
+from tests.bench.servers import Ground, Program
+
+SIDE = "whole stack"
+CONNECTIONS = 32
+_WINDOW_S = 360.0
+_SMOKE_WINDOW_S = 1.0
+_PER_S = 200.0
+_SETTLED_WITHIN_S = 60.0
+_WAITING = "SELECT count(*) FROM inbox WHERE state IN ('received', 'processing', 'retrying')"
+_BEHIND = "SELECT count(*) FROM journal WHERE id > (SELECT position FROM sink_cursors WHERE sink = 'kafka')"
+# What autovacuum leaves behind, for each row that lives; a table that grows has more rows, not more of these.
+_DEAD = "SELECT coalesce(100 * n_dead_tup / greatest(n_live_tup, 1), 0) FROM pg_stat_user_tables WHERE relname = %s"
+
+
+def run(plan: Plan) -> Outcome:
+    """Posts 200 hooks a second, and looks at everything after each window."""
+    with Ground(plan.folder) as ground:
+        gunicorn, port = web.ours(ground)
+        environ = ground.environ()
+        worker = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
+        programs = [
+            gunicorn,
+            ground.worker("worker", "tasks.celery", *worker, environ=environ),
+            ground.worker("bridge_worker", "bridges.celery", "-Q", "bridges", "--concurrency", "4", environ=environ),
+            ground.start("beat", "celery", "-A", "tasks.celery", "beat", environ=environ),
+        ]
+        headers = {"X-API-Key": ground.api_key()}
+        seconds = plan.sized(_WINDOW_S, _SMOKE_WINDOW_S)
+        paced(Hooks(port, secrets.token_hex(4), headers), CONNECTIONS, min(30.0, seconds), _PER_S, _forget)
+        rounds: list[Round] = []
+        for number in range(plan.pairs):
+            tally = paced(Hooks(port, secrets.token_hex(4), headers), CONNECTIONS, seconds, _PER_S, _forget)
+            tally.check()
+            sample = {**tally.sample(), **_state(ground, programs)}
+            rounds.append({SIDE: _against_first(sample, rounds)})
+            plan.say(f"  {number + 1} of {plan.pairs}  " + ", ".join(f"{k} {v:,.4g}" for k, v in sample.items()))
+        _settle(ground)
+    series = [
+        Series(name, name, [(n + 1) * seconds for n in range(len(rounds))], [float(r[SIDE][name]) for r in rounds])
+        for name in ("p99_ms", "rss_mib", "inbox_dead_percent")
+    ]
+    return Outcome(rounds, series, [f"{_PER_S:g} hooks/s, {plan.pairs} windows of {seconds:g} s; nothing was lost."])
+
+
+def _forget(_due: float, _answer: bytes) -> None:
+    """Nobody needs the answers."""
+
+
+def _state(ground: Ground, programs: list[Program]) -> Sample:
+    rss = sum(process.memory_info().rss for program in programs for process in program.processes())
+    return {
+        "rss_mib": rss / 2**20,
+        "inbox_dead_percent": float(ground.number(_DEAD, "inbox")),
+        "task_states_dead_percent": float(ground.number(_DEAD, "task_states")),
+        "waiting": float(ground.number(_WAITING)),
+        "relay_behind": float(ground.number(_BEHIND)),
+    }
+
+
+def _against_first(sample: Sample, rounds: list[Round]) -> Sample:
+    first = rounds[0][SIDE] if rounds else sample
+    return {
+        **sample,
+        "p99_growth": sample["p99_ms"] / first["p99_ms"],
+        "rss_growth": sample["rss_mib"] / first["rss_mib"],
+    }
+
+
+def _settle(ground: Ground) -> None:
+    deadline = time.monotonic() + _SETTLED_WITHIN_S
+    while ground.number(_WAITING) or ground.number(_BEHIND) > 100:
+        if time.monotonic() > deadline:
+            raise BenchError("hooks or journal rows still wait, a minute after the load has ended")
+        time.sleep(0.2)
+
+
+BENCH = Bench(
+    "soak",
+    "half an hour at a steady load",
+    (
+        Bar("soak", "p99 against the first window", "p99_growth", SIDE, most=1.5),
+        Bar("soak", "memory against the first window", "rss_growth", SIDE, most=1.1),
+        Bar("soak", "dead tuples of the inbox, % of the live", "inbox_dead_percent", SIDE, most=30),
+    ),
+    run,
+)
