@@ -51,7 +51,8 @@ worker_connections = 1000
 preload_app = False
 keepalive = 15
 timeout = 30
-graceful_timeout = 15
+# Idle connections are waited for, too; no request takes longer than two seconds.
+graceful_timeout = 5
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190

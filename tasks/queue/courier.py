@@ -61,8 +61,7 @@ class Courier:
 
     def _deliver(self) -> None:
         """Wakes the relay, and a listener, or sends a message. Whom the last called may be on the way to listen."""
-        self._sender.nudge(JOURNAL)
-        while not self._sender.nudge(self._job):
+        while not self._sender.nudge(self._job, JOURNAL):
             if time.monotonic() - self._sent_at > _MESSAGE_EVERY_S:
                 self._sent_at = time.monotonic()
                 self._sender.send(self._job, [], self._queue)

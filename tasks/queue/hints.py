@@ -47,10 +47,10 @@ class HintSender:
         """Publishes one message, once. False when Redis did not take it in time, or the circuit is open."""
         return self._guarded(task_name, lambda: self._publish(task_name, args, queue))
 
-    def nudge(self, job: str) -> bool:
-        """Wakes the worker that listens for ``job``. False where nobody does, or as ``send``."""
+    def nudge(self, job: str, *others: str) -> bool:
+        """Wakes who listens for ``job``, and for ``others``. False where nobody does for ``job``, or as ``send``."""
         heard: list[bool] = []
-        return self._guarded(job, lambda: heard.append(nudge(self._client, job))) and heard[0]
+        return self._guarded(job, lambda: heard.append(nudge(self._client, job, *others))) and heard[0]
 
     def _guarded(self, task_name: str, act: Callable[[], None]) -> bool:
         if self._pid != os.getpid():

@@ -25,24 +25,30 @@ _PREFIX = "omninode:listening:"
 _KEEP_S = 2.0
 _RENEW_AFTER_S = 0.5
 _NUDGE_LASTS_S = 5
-# KEYS: who listens, the nudges. One nudge waits at most: it says "look", and looking twice finds nothing new.
+# KEYS: who listens and the nudges, of each job in turn. One nudge waits at most: it says "look", and looking twice
+# finds nothing new. Answers whether anybody listens for the first job.
 _NUDGE = f"""
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('LPUSH', KEYS[2], '1')
-redis.call('LTRIM', KEYS[2], 0, 0)
-redis.call('EXPIRE', KEYS[2], {_NUDGE_LASTS_S})
-return 1
+local heard = redis.call('EXISTS', KEYS[1])
+for i = 1, #KEYS, 2 do
+if redis.call('EXISTS', KEYS[i]) == 1 then
+redis.call('LPUSH', KEYS[i + 1], '1')
+redis.call('LTRIM', KEYS[i + 1], 0, 0)
+redis.call('EXPIRE', KEYS[i + 1], {_NUDGE_LASTS_S})
+end
+end
+return heard
 """
 _LEAVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
-def nudge(client: redis.Redis, job: str) -> bool:
-    """Wakes the listener of ``job``; False where nobody listens.
+def nudge(client: redis.Redis, job: str, *others: str) -> bool:
+    """Wakes the listeners of ``job`` and of ``others``; False where nobody listens for ``job``.
 
     Raises:
         redis.RedisError: Redis did not answer.
     """
-    return bool(client.eval(_NUDGE, 2, *_keys(job)))
+    keys = [key for name in (job, *others) for key in _keys(name)]
+    return bool(client.eval(_NUDGE, len(keys), *keys))
 
 
 def tell_of_journal(client: redis.Redis) -> None:
