@@ -26,6 +26,7 @@ from webapp import (
     services,
     telemetry,
 )
+from webapp.hooks import lane
 
 
 class BridgeFlask(Flask):
@@ -56,11 +57,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     patience.install(app)
     body.install(app)
     problems.install(app)
-    registry = telemetry.install(app)
+    numbers = telemetry.install(app)
+    lane.install_refusals(app)
     auth.install(app)
     limits.install(app)
     api.install(app)
-    # Before Flask, the last one first.
-    admission.install(app, registry)
+    # Before Flask; a request meets the last one first.
+    lane.install(app, numbers)
+    admission.install(app, numbers.registry)
     headers.install(app)
     return app

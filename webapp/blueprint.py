@@ -42,17 +42,6 @@ def problems(*statuses: int) -> Callable[[View], View]:
     return decorator
 
 
-def described_as(other: Callable[..., Any]) -> Callable[[View], View]:
-    """Gives a view the access and the description of ``other``, which answers the same operation the long way."""
-
-    def decorator(view: View) -> View:
-        view.__dict__["_apidoc"] = other._apidoc  # type: ignore[attr-defined]
-        view.__doc__ = other.__doc__
-        return view
-
-    return decorator
-
-
 class ApiBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest has no types
     """A blueprint whose operations are documented with their access, limits, problems and headers."""
 

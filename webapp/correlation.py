@@ -14,6 +14,8 @@ from tasks import correlation
 
 HEADER = "X-Correlation-ID"
 _ACCEPTED = (HEADER, "X-Request-ID", "X-Trace-ID")
+# All that an id may come from.
+ACCEPTED_HEADERS = (*_ACCEPTED, "traceparent")
 # W3C Trace Context: version, trace id (not all zero), parent id, flags. Later versions may append fields.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 

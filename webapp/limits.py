@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from flask import Flask, Response, current_app, g, request
@@ -31,6 +32,10 @@ class RateLimited(BridgeError):
     title = "Too many requests"
     retry_after_s = 1.0
 
+    def __init__(self, detail: str, *, retry_after_s: float, limit_headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.limit_headers = list(limit_headers)
+
 
 def install(app: Flask) -> None:
     """Counts every request of ``app`` that meets a view, but those of probes and scrapers."""
@@ -44,7 +49,7 @@ def install(app: Flask) -> None:
     )
     limiter.init_app(app)
     if limiter.enabled:
-        limiter.hooks = _HookWrites(cast(SteadyStorage, limiter.storage), parse(settings.rate_limit_hooks))
+        limiter.hooks = HookWrites(cast(SteadyStorage, limiter.storage), parse(settings.rate_limit_hooks))
     app.extensions["bridge-limiter"] = limiter
     app.register_error_handler(RateLimitExceeded, _exceeded)
     app.after_request(_write_headers)
@@ -53,18 +58,22 @@ def install(app: Flask) -> None:
 class _BridgeLimiter(Limiter):
     """flask-limiter, but for the writing of hooks, which ``hooks`` counts."""
 
-    hooks: _HookWrites
+    hooks: HookWrites
 
     def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
         if not self.enabled or not g.get("limited", True):
             return
         if request.endpoint in _HOOK_WRITES:
-            self.hooks.count(_key())
+            try:
+                g.limit_headers = self.hooks.take(_key())
+            except RateLimited as refusal:
+                g.limit_headers = refusal.limit_headers
+                raise
         else:
             super()._check_request_limit(callable_name, in_middleware)
 
 
-class _HookWrites:
+class HookWrites:
     """The bucket of what writes hooks, without flask-limiter's search for the limits of each request."""
 
     def __init__(self, storage: SteadyStorage, limit: RateLimitItem) -> None:
@@ -72,14 +81,26 @@ class _HookWrites:
         self._limit = limit
         self._policy = f'"hooks";q={limit.amount};w={limit.get_expiry()}'
 
-    def count(self, key: str) -> None:
-        """Counts the current request, and keeps what its answer says of the limit. Raises RateLimited."""
+    def take(self, key: str) -> list[tuple[str, str]]:
+        """Counts one request of ``key``; returns the headers that say what is left.
+
+        Raises:
+            RateLimited: it calls too fast; ``limit_headers`` are the same headers.
+        """
         limit = self._limit
         count, ends_at = self._storage.count_ahead(limit.key_for(key, "hooks"), limit.get_expiry())
         left_s = max(1, math.ceil(ends_at - time.time()))
-        g.limit_headers = (self._policy, f'"hooks";r={max(0, limit.amount - count)};t={left_s}')
+        left = f'"hooks";r={max(0, limit.amount - count)};t={left_s}'
+        headers = [("RateLimit-Policy", self._policy), ("RateLimit", left)]
         if count > limit.amount:
-            raise RateLimited(_TOO_FAST, retry_after_s=left_s)
+            raise RateLimited(_TOO_FAST, retry_after_s=left_s, limit_headers=headers)
+        return headers
+
+
+def hook_writes_of(app: Flask) -> HookWrites | None:
+    """The bucket of what writes hooks; None where nothing is limited."""
+    limiter: _BridgeLimiter = app.extensions["bridge-limiter"]
+    return limiter.hooks if limiter.enabled else None
 
 
 def count_refusal() -> None:
@@ -121,11 +142,12 @@ def _seconds_left(limit: RequestLimit) -> int:
 
 
 def _write_headers(response: Response) -> Response:
-    headers: tuple[str, str] | None = g.get("limit_headers")
-    if headers is None and (limit := _limiter().current_limit) is not None:
+    headers: list[tuple[str, str]] = g.get("limit_headers") or []
+    limit = _limiter().current_limit
+    if not headers and limit is not None:
         item = limit.limit
         left = f'"{_DEFAULT}";r={max(0, limit.remaining)};t={_seconds_left(limit)}'
-        headers = f'"{_DEFAULT}";q={item.amount};w={item.get_expiry()}', left
-    if headers is not None:
-        response.headers["RateLimit-Policy"], response.headers["RateLimit"] = headers
+        headers = [("RateLimit-Policy", f'"{_DEFAULT}";q={item.amount};w={item.get_expiry()}'), ("RateLimit", left)]
+    for name, value in headers:
+        response.headers[name] = value
     return response

@@ -9,7 +9,7 @@ from flask import Flask
 
 from tasks.db import deadline
 
-_WITHIN_S = 1.7
+WITHIN_S = 1.7
 
 
 def install(app: Flask) -> None:
@@ -18,7 +18,7 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        deadline.begin(_WITHIN_S)
+        deadline.begin(WITHIN_S)
 
     @app.teardown_request
     def end(_error: BaseException | None) -> None:

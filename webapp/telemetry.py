@@ -7,6 +7,8 @@ that variable the numbers are this process's own. ``webapp.backlog`` reads the g
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, Flask, Request, Response, request
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,15 +22,36 @@ from webapp.services import of
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_PREFIX = "omninode"
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def install(app: Flask) -> CollectorRegistry:
-    """Counts and times the requests of ``app`` by rule, and serves ``/metrics``; returns the registry it shows."""
+class Telemetry:
+    """The numbers of one application's requests, for those that meet no Flask."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+    def observer(self, method: str, rule: str, status: int) -> Callable[[float], None]:
+        """Counts one request, and how many seconds it took, as the exporter counts its own."""
+        # The exporter keeps its metrics to itself, and a second one of the same name is refused.
+        known: dict[str, Any] = self.registry._names_to_collectors
+        duration = known[f"{_PREFIX}_http_request_duration_seconds"].labels(method, rule, status)
+        total = known[f"{_PREFIX}_http_request_total"].labels(method, status)
+
+        def observe(seconds: float) -> None:
+            duration.observe(seconds)
+            total.inc()
+
+        return observe
+
+
+def install(app: Flask) -> Telemetry:
+    """Counts and times the requests of ``app`` by rule, and serves ``/metrics``."""
     own = CollectorRegistry()
     kind = GunicornPrometheusMetrics if _many_processes() else PrometheusMetrics
     app.before_request(_overlook_odd_methods)
-    kind(app, path=None, registry=own, group_by=rule, defaults_prefix="omninode", buckets=_BUCKETS)
+    kind(app, path=None, registry=own, group_by=rule, defaults_prefix=_PREFIX, buckets=_BUCKETS)
     backlog = CollectorRegistry()
     backlog.register(BacklogCollector(of(app)))
     blueprint = Blueprint("telemetry", __name__)
@@ -46,7 +69,7 @@ def install(app: Flask) -> CollectorRegistry:
         return Response(generate_latest(requests) + generate_latest(backlog), content_type=_CONTENT_TYPE)
 
     app.register_blueprint(blueprint)
-    return own
+    return Telemetry(own)
 
 
 def rule(of_request: Request) -> str:

@@ -1,4 +1,4 @@
-"""The endpoints of hooks: accept one or many, look at them, replay one."""
+"""The endpoints of hooks: accept one or many, look at them, replay one. Plain events take ``webapp.hooks.lane``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from flask import Flask, Response, request
 from tasks.hooks.model import NewHook
 from webapp import body
 from webapp.auth import current_principal, origin, require
-from webapp.blueprint import ApiBlueprint, described_as, problems
+from webapp.blueprint import ApiBlueprint, problems
 from webapp.hooks import batch, schemas
+from webapp.hooks.answers import accepted_answer, links
 from webapp.hooks.idempotency import delivery_id
-from webapp.hooks.quick import event_of
 from webapp.json_provider import dumps
 from webapp.paging import cursor_of, next_link
 from webapp.services import of, services
@@ -65,44 +65,24 @@ def install(app: Flask) -> None:
             request.max_content_length = limit
 
 
+@blueprint.route("/hooks", methods=["POST"])
 @require("hooks:write")
 @problems(400, 409, 413, 415, 422, 503)
 @blueprint.arguments(schemas.IdempotencySchema(), location="headers")
 @blueprint.arguments(schemas.HookSchema(), example=_HOOK_EXAMPLE)
 @blueprint.response(202, schemas.AcceptedSchema())
-def _post_checked(headers: dict[str, Any], hook: NewHook) -> Response:
+def post_hook(headers: dict[str, Any], hook: NewHook) -> Response:
     """Accept an event
 
     The answer 202 means that the event is stored durably; a worker handles it soon.
     """
-    return _accept(replace(hook, delivery_id=delivery_id(headers["idempotency_key"])))
-
-
-@blueprint.route("/hooks", methods=["POST"])
-@described_as(_post_checked)
-def post_hook() -> Response:
-    """See ``_post_checked``, which takes what is not surely valid."""
-    hook = event_of(request._get_current_object(), services().settings.json_max_depth)  # type: ignore[attr-defined]
-    return _post_checked() if hook is None else _accept(hook)
-
-
-def _accept(hook: NewHook) -> Response:
-    started = time.perf_counter()
     bridge = services()
+    began = time.perf_counter()
     bridge.admission.admit(hook.source)
-    accepted = bridge.hooks.accept(hook)
-    message = "Hook accepted before; this is the same answer." if accepted.duplicate else "Hook accepted."
-    links = _links(accepted.hook_id)
-    answer = {
-        "success": True,
-        "message": message,
-        "event_id": accepted.hook_id,
-        "duplicate": accepted.duplicate,
-        "processing_time_ms": round((time.perf_counter() - started) * 1000, 3),
-        "errors": [],
-        "links": links,
-    }
-    return Response(dumps(answer), 202, {"Location": links["self"]}, content_type="application/json")
+    accepted = bridge.hooks.accept(replace(hook, delivery_id=delivery_id(headers["idempotency_key"])))
+    answer = accepted_answer(accepted, request.script_root, began)
+    location = {"Location": answer["links"]["self"]}
+    return Response(dumps(answer), 202, location, content_type="application/json")
 
 
 @blueprint.route("/hooks/batch", methods=["POST"])
@@ -173,9 +153,4 @@ def replay_hook(hook_id: UUID) -> dict[str, Any]:
     """
     replayed = services().hooks.replay(hook_id)
     services().access.admin_act("hook-replayed", origin(), actor=current_principal().name, detail=f"hook {hook_id}")
-    return {**replayed, "links": _links(hook_id)}
-
-
-def _links(hook_id: UUID) -> dict[str, str]:
-    here = f"{request.script_root}/hooks/{hook_id}"
-    return {"self": here, "replay": f"{here}/replay"}
+    return {**replayed, "links": links(request.script_root, hook_id)}
