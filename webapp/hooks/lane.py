@@ -20,7 +20,7 @@ from werkzeug.datastructures import EnvironHeaders
 from tasks import correlation
 from tasks.access.model import Principal
 from tasks.db import deadline
-from tasks.errors import BridgeError
+from tasks.errors import BridgeError, Unauthorized
 from tasks.hooks.model import Accepted
 from webapp import patience
 from webapp.correlation import ACCEPTED_HEADERS, HEADER, from_headers
@@ -82,7 +82,11 @@ class _Lane:
 
     def _answer(self, environ: WSGIEnvironment) -> tuple[list[tuple[str, str]], bytes] | None:
         """The headers and body of the answer; None where Flask is to answer."""
-        principal = self._principal(environ)
+        try:
+            principal = self._principal(environ)
+        except BridgeError as problem:
+            environ[REFUSAL] = problem, []
+            return None
         raw = None if principal is None else self._body(environ)
         if principal is None or raw is None:
             return None
@@ -105,7 +109,7 @@ class _Lane:
         return _written(accepted, began, environ.get("SCRIPT_NAME", ""), bound, limit_headers)
 
     def _principal(self, environ: WSGIEnvironment) -> Principal | None:
-        """Who calls, where that is beyond doubt. A refusal is Flask's to make."""
+        """Who calls, where that is beyond doubt; to refuse a key is Flask's. Raises as ``verify`` without a database."""
         scheme, _, secret = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             secret = environ.get("HTTP_X_API_KEY", "")
@@ -113,7 +117,7 @@ class _Lane:
             return None
         try:
             principal = self._bridge.access.verify(secret.strip() if scheme else secret)
-        except BridgeError:
+        except Unauthorized:
             return None
         return principal if principal.may(_SCOPE) else None
 
