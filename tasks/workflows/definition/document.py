@@ -40,8 +40,9 @@ class Document:
         return InvalidDefinition(mistakes)
 
 
-def read_document(source: str | bytes | Mapping[str, Any], report: Report) -> Document:
-    """Reads YAML or JSON text (what begins with ``{`` and is JSON is read as JSON), or takes parsed values.
+def read_document(source: Any, report: Report) -> Document:
+    """Reads YAML or JSON text (what begins with ``{`` and is JSON is read as JSON), or takes a value that
+    was parsed already.
 
     Notes in the report what is wrong and can be read past. Raises InvalidDefinition where the rest can't be read, and
     TooLarge for a text of more than ``BYTES``.
@@ -54,9 +55,9 @@ def read_document(source: str | bytes | Mapping[str, Any], report: Report) -> Do
     return document
 
 
-def _read(source: str | bytes | Mapping[str, Any], report: Report) -> Document:
-    if isinstance(source, Mapping):
-        return Document(dict(source))
+def _read(source: Any, report: Report) -> Document:
+    if not isinstance(source, str | bytes):
+        return Document(source)
     if len(source) > BYTES:
         raise TooLarge(f"A definition has at most {BYTES} bytes.")
     try:

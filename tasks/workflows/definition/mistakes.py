@@ -9,6 +9,7 @@ from tasks.errors import FieldError, ValidationFailed
 
 Key = str | int
 MOST = 1000
+_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class InvalidDefinition(ValidationFailed):
         super().__init__(f"The definition has {count} mistake{'s' * (count != 1)}; see errors.", errors=self.mistakes)
 
     def __str__(self) -> str:
-        return "\n".join([self.detail, *(f"  {mistake}" for mistake in self.mistakes)])
+        more = [f"  and {len(self.mistakes) - _SHOWN} more"] if len(self.mistakes) > _SHOWN else []
+        return "\n".join([self.detail, *(f"  {mistake}" for mistake in self.mistakes[:_SHOWN]), *more])
 
 
 class Path:

@@ -24,8 +24,10 @@ class TooMuch(Exception):
 
 
 def check_plain(value: Any, report: Report) -> None:
-    """Notes what is not JSON: other types, keys that are no texts, NUL, lone surrogates, numbers that 64 bits do not
-    hold, more nodes, characters or depth than allowed (which ends the check, since the rest can't be looked at)."""
+    """Notes what is not JSON, with its place: other types, keys that are no texts, NUL, lone surrogates, numbers that
+    64 bits do not hold. Raises TooMuch, having noted that too, for more nodes, characters or depth than allowed."""
+    if _is_plain(value):
+        return
     nodes = characters = depth = 0
     level: list[tuple[Path, Any]] = [(TOP, value)]
     while level:
@@ -55,6 +57,41 @@ def check_plain(value: Any, report: Report) -> None:
             report.add(below[0][0], f"nested deeper than {DEPTH}")
             raise TooMuch
         level = below
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there is nothing to note, found out without keeping places: most values are as they should be."""
+    nodes = characters = 0
+    level: list[Any] = [value]
+    for _ in range(DEPTH + 1):
+        below: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind is str:
+                characters += len(part)
+                if _FORBIDDEN.search(part):
+                    return False
+            elif kind is dict:
+                below += part.values()
+                nodes += len(part)
+                for key in part:
+                    if type(key) is not str or len(key) > _KEY or _FORBIDDEN.search(key):
+                        return False
+                    characters += len(key)
+            elif kind is list:
+                below += part
+                nodes += len(part)
+            elif kind is int:
+                if not -_INTEGER <= part < _INTEGER:
+                    return False
+            elif (kind is float and not math.isfinite(part)) or kind not in (float, bool, type(None)):
+                return False
+        if not below:
+            return True
+        if nodes > NODES or characters > CHARACTERS:
+            return False
+        level = below
+    return False
 
 
 def _inner(path: Path, key: Key, inner: Any, below: list[tuple[Path, Any]], report: Report) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import keyword
+import re
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -44,6 +46,7 @@ _LEAVES: frozenset[type[ast.AST]] = frozenset(
         *(ast.Load, ast.Store),
     }
 )
+_WORD_AS_FIELD = re.compile(rf"\.\s*({'|'.join(keyword.kwlist)})\b")
 _BRANCHES = (ast.expr, ast.comprehension)
 
 
@@ -80,11 +83,16 @@ def parse(text: str, limits: Limits) -> tuple[ast.expr, Source]:
     try:
         tree = ast.parse(source.wrapped, mode="eval").body
     except SyntaxError as error:
-        raise InvalidExpression(str(error.msg), text, source.place_of(error)) from None
+        raise InvalidExpression(_reason(error, source), text, source.place_of(error)) from None
     except (ValueError, RecursionError, MemoryError):
         raise InvalidExpression("not an expression, or nested too deeply", text) from None
     _check(tree, source, limits)
     return tree, source
+
+
+def _reason(error: SyntaxError, source: Source) -> str:
+    word = _WORD_AS_FIELD.search(source.text)
+    return f"{error.msg}; '.{word[1]}' is written ['{word[1]}']" if word else str(error.msg)
 
 
 def count(tree: ast.AST) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +17,11 @@ from tasks.workflows.expressions.scope import located
 from tasks.workflows.expressions.values import Value, measure, text
 
 OPENING = "${{"
+# One path alone, as most templates are: then what it reads can be told without compiling it.
+_PATH = re.compile(r"\$\{\{ *([a-z]+)((?:\.[A-Za-z_][A-Za-z0-9_]*)*) *\}\}")
 _ESCAPED = "$" + OPENING
+_WORDS = frozenset(keyword.kwlist)
+_FIELDS = 20
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,22 @@ class Template:
 def is_template(source: str) -> bool:
     """Whether a text is more than itself."""
     return OPENING in source
+
+
+def step_of_path(source: str, allowed: frozenset[str]) -> str | None:
+    """What a template reads that is nothing but a valid path: the key of a step, or the empty text for another name.
+    None where that can't be told at a glance; then ``compile_template`` tells."""
+    found = _PATH.fullmatch(source)
+    if not found or found[1] not in allowed:
+        return None
+    name, fields = found[1], found[2].split(".")[1:]
+    if len(fields) > _FIELDS or not _WORDS.isdisjoint(fields):
+        return None
+    if name == "steps":
+        return fields[0] if len(fields) > 1 and fields[1] in names.STEP_FIELDS else None
+    if name == "run" and fields and fields[0] not in names.RUN_FIELDS:
+        return None
+    return ""
 
 
 @lru_cache(maxsize=2048)
