@@ -41,8 +41,7 @@ def _verify_http(made: dict[str, Any], path: Path, context: Context) -> None:
 
 
 def _verify_wait(made: dict[str, Any], path: Path, context: Context) -> None:
-    if not context.rendered or {"seconds", "until", "signal"} & made.keys():
-        _exactly_one(("seconds", "until", "signal"), made, path, context)
+    _exactly_one(("seconds", "until", "signal"), made, path, context)
     for name in ("timeout_s", "on_timeout"):
         if name in made and "signal" not in made:
             context.wrong(path / name, f"'{name}' belongs to a wait for a signal")

@@ -58,7 +58,7 @@ class Kind:
             return dict(arguments)
         report = Report()
         fields = {name: one for name, one in self.arguments.fields.items() if not one.deferred}
-        checked = Shape(fields).check(rendered, TOP, Context(report, Kinds(), rendered=True))
+        checked = Shape(fields, self.arguments.verify).check(rendered, TOP, Context(report, Kinds(), rendered=True))
         if report.found:
             raise InvalidDefinition([Mistake("/with" + pointer(keys), detail) for keys, detail in report.found])
         return {**checked, **kept}

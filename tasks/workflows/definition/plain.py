@@ -86,10 +86,10 @@ def _is_plain(value: Any) -> bool:
                     return False
             elif (kind is float and not math.isfinite(part)) or kind not in (float, bool, type(None)):
                 return False
-        if not below:
-            return True
         if nodes > NODES or characters > CHARACTERS:
             return False
+        if not below:
+            return True
         level = below
     return False
 

@@ -96,7 +96,7 @@ class Shape:
     """An object with known fields. ``verify`` checks what concerns several of them, once each is an object's own."""
 
     def __init__(self, fields: Mapping[str, Field], verify: Verify | None = None) -> None:
-        self.fields, self._verify = dict(fields), verify
+        self.fields, self.verify = dict(fields), verify
         self._required = tuple(name for name, one in self.fields.items() if one.required)
 
     def check(self, value: Any, path: Path, context: Context) -> Any:
@@ -114,8 +114,8 @@ class Shape:
         for name in self._required:
             if name not in made:
                 context.wrong(path, f"the field '{name}' is missing")
-        if self._verify:
-            self._verify(made, path, context)
+        if self.verify:
+            self.verify(made, path, context)
         return made
 
     def _meant(self, name: str, context: Context) -> str:

@@ -3,10 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tasks.workflows.expressions import names
 from tasks.workflows.expressions.errors import EvaluationError, InvalidExpression, LimitExceeded, Missing
 from tasks.workflows.expressions.limits import Limits, Meter
-from tasks.workflows.expressions.templates import compile_condition, compile_template, compile_tree
+from tasks.workflows.expressions.templates import compile_condition, compile_template, compile_tree, step_of_path
 
 VALUES: dict[str, Any] = {"input": {"n": 3, "o": {"k": [1]}, "s": "x" * 1000}, "steps": {"a": {"output": 1}}}
 
@@ -92,3 +95,22 @@ def test_errors_keep_their_kind() -> None:
         compile_tree({"a": ["x ${{ input.nope }}"]}).render(VALUES)
     with pytest.raises(EvaluationError):
         compile_template("x ${{ 1/0 }}").render(VALUES)
+
+
+PATHS = st.lists(
+    st.sampled_from(["input", "steps", "run", "item", "output", "a", "b_1", "id", "state", "from", "None", "true"]),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(PATHS, st.sampled_from(["${{%s}}", "${{ %s }}", "${{  %s}}", "${{\n%s }}", "x${{ %s }}", "$${{ %s }}"]))
+@settings(deadline=None, max_examples=500)
+def test_the_short_way_says_what_the_long_one_says(path: list[str], form: str) -> None:
+    source = form % ".".join(path)
+    for allowed in (names.STEP, names.ITEM, names.OUTPUT):
+        short = step_of_path(source, allowed)
+        if short is not None:
+            template = compile_template(source, allowed)
+            assert template.exact
+            assert set().union(*(one.steps for one in template.expressions())) == ({short} if short else set())
