@@ -109,7 +109,7 @@ class _Lane:
         return _written(accepted, began, environ.get("SCRIPT_NAME", ""), bound, limit_headers)
 
     def _principal(self, environ: WSGIEnvironment) -> Principal | None:
-        """Who calls, where that is beyond doubt; refusing a key is Flask's. Raises as ``verify`` without PostgreSQL."""
+        """Who calls, where that is beyond doubt; refusing a key is Flask's. Raises as ``verify``."""
         scheme, _, secret = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             secret = environ.get("HTTP_X_API_KEY", "")
