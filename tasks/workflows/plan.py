@@ -26,8 +26,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Node:
     """What planning knows of a step. ``ends_piece``: what comes after it can't travel with it, because it may wait
-    without a worker (wait, approve, map, a child run) or decides itself what comes next (branch). A higher
-    ``priority`` is planned first."""
+    without a worker (wait, approve, map, a child run) or decides what comes next (branch)."""
 
     key: str
     kind: str
@@ -95,15 +94,10 @@ class Chunk:
     key: str
     ranges: tuple[tuple[int, int], ...]
 
-    @property
-    def size(self) -> int:
-        """How many items."""
-        return sum(stop - start for start, stop in self.ranges)
-
 
 @dataclass(frozen=True)
 class Close:
-    """What comes after the items of the map ``key``: the end, or the next items."""
+    """What comes after the items of a map: its end, or the next items."""
 
     key: str
 
@@ -166,7 +160,9 @@ class _Planner:
             elif len(line) == 1:
                 singles.append(i)
             else:
-                pieces.append((i, _branch(self._longer(line))))
+                # A line that no chord follows may use the room that was left for its body.
+                more = self._line(line[-1], self._limits.steps - len(line) + 1)
+                pieces.append((i, _branch([*line, *more[1:]])))
         for group in self._alike(singles, ready):
             at = {ready[i]: i for i in group}
             for canvas in self._packed(list(at)):
@@ -185,24 +181,17 @@ class _Planner:
             line.append(after)
         return line
 
-    def _longer(self, line: list[str]) -> list[str]:
-        """The line as long as a message of its own may be."""
-        room = self._limits.steps - len(line)
-        return line + self._line(line[-1], room + 1)[1:]
-
     def _only_successor(self, key: str) -> str | None:
         below = self._graph.children[key]
-        if len(below) != 1 or self._waits_for(below[0]) != 1 or not self._may_follow(key, below[0]):
-            return None
-        return below[0]
+        alone = len(below) == 1 and self._waits_for(below[0]) == 1 and self._may_follow(key, below[0])
+        return below[0] if alone else None
 
     def _may_follow(self, key: str, after: str) -> bool:
         first, second = self._graph.nodes[key], self._graph.nodes[after]
         return not first.ends_piece and first.queue == second.queue and after not in self._taken
 
     def _waits_for(self, key: str) -> int:
-        known = self._pending.get(key)
-        return len(self._graph.parents[key]) if known is None else known
+        return self._pending.get(key, len(self._graph.parents[key]))
 
     def _joins(self, lines: Sequence[Sequence[str]]) -> dict[str, list[int]]:
         """For each step below the ends of lines: which lines end at a parent of it."""

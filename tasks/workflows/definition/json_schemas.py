@@ -15,16 +15,18 @@ import orjson
 from tasks.workflows.expressions.patterns import REGEX
 
 PARTS = 10_000
+_CACHED_BYTES = 20_000
 _REFUSED = ("$dynamicRef", "$recursiveRef")
 
 
 def compile_schema(schema: dict[str, Any] | bool) -> jsonschema_rs.Validator:
-    """The validator of a schema. Equal schemas give the same one, from a cache.
+    """The validator of a schema. Equal ones that are not large come from a cache.
 
     Raises ValueError for what is no schema, refers outside itself, refers to itself in a circle, or has more than
     ``PARTS`` parts once its references are followed.
     """
-    return _compiled(orjson.dumps(schema))
+    text = orjson.dumps(schema)
+    return (_cached if len(text) <= _CACHED_BYTES else _compile)(text)
 
 
 def failures(schema: dict[str, Any] | bool, value: Any, most: int = 20) -> list[str]:
@@ -39,8 +41,7 @@ def failures(schema: dict[str, Any] | bool, value: Any, most: int = 20) -> list[
     return found
 
 
-@lru_cache(maxsize=512)
-def _compiled(text: bytes) -> jsonschema_rs.Validator:
+def _compile(text: bytes) -> jsonschema_rs.Validator:
     schema = orjson.loads(text)
     _count(schema)
     try:
@@ -48,6 +49,9 @@ def _compiled(text: bytes) -> jsonschema_rs.Validator:
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         message = getattr(error, "message", None) or str(error)
         raise ValueError(" ".join(str(message).split())[:300]) from None
+
+
+_cached = lru_cache(maxsize=128)(_compile)
 
 
 def _count(schema: Any) -> None:

@@ -120,8 +120,7 @@ class Builder(Binder):
         if piece.step is not None:
             self.refuse("a slice has no step", piece.step)
         value = self.build(node.value)
-        start = self.build(piece.lower) if piece.lower else _nothing
-        stop = self.build(piece.upper) if piece.upper else _nothing
+        start, stop = (self.build(bound) if bound else _nothing for bound in (piece.lower, piece.upper))
         return self.guarded(node, lambda scope: values.part(scope.meter, value(scope), start(scope), stop(scope)))
 
     def _list(self, node: ast.List | ast.Tuple) -> Run:

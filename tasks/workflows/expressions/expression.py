@@ -14,6 +14,8 @@ from tasks.workflows.expressions.scope import Run, Scope, located
 from tasks.workflows.expressions.syntax import parse
 from tasks.workflows.expressions.values import Value, check_depth, kind, measure
 
+CACHED_LENGTH = 500  # so that a cache of sources from users stays within some ten megabytes
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -59,13 +61,19 @@ class Expression:
         return bool(value)
 
 
-@lru_cache(maxsize=2048)
 def compile_expression(source: str, allowed: frozenset[str] = names.STEP, limits: Limits = DEFAULT) -> Expression:
-    """Compiles an expression that may read the names ``allowed``; equal arguments give the same one from a cache.
+    """Compiles an expression that may read the names ``allowed``; short ones come from a cache.
 
     Raises InvalidExpression that says what is wrong and where.
     """
+    return (_cached if len(source) <= CACHED_LENGTH else _compile)(source, allowed, limits)
+
+
+def _compile(source: str, allowed: frozenset[str], limits: Limits) -> Expression:
     tree, text = parse(source, limits)
     builder = Builder(text, allowed)
     run = builder.build(tree)
     return Expression(source, frozenset(builder.reads), frozenset(builder.steps), run, builder.variables, limits)
+
+
+_cached = lru_cache(maxsize=1024)(_compile)

@@ -12,11 +12,11 @@ from functools import lru_cache
 import jsonschema_rs
 
 LONGEST = 1000
-_SIZE_BYTES = 1 << 20
+_SIZE_BYTES = 1 << 18
 REGEX = jsonschema_rs.RegexOptions(size_limit=_SIZE_BYTES, dfa_size_limit=_SIZE_BYTES)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
     """The question whether a text has the pattern anywhere in it (``^`` and ``$`` anchor it).
 

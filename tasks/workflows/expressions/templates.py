@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from tasks.workflows.expressions import names
 from tasks.workflows.expressions.errors import Excess, Fault, InvalidExpression
-from tasks.workflows.expressions.expression import Expression, compile_expression
+from tasks.workflows.expressions.expression import CACHED_LENGTH, Expression, compile_expression
 from tasks.workflows.expressions.limits import DEFAULT, Limits, Meter
 from tasks.workflows.expressions.scan import scan
 from tasks.workflows.expressions.scope import located
@@ -82,9 +82,13 @@ def step_of_path(source: str, allowed: frozenset[str]) -> str | None:
     return ""
 
 
-@lru_cache(maxsize=2048)
 def compile_template(source: str, allowed: frozenset[str] = names.STEP, limits: Limits = DEFAULT) -> Template:
-    """Compiles a text. Raises InvalidExpression, whose offset counts in the whole text."""
+    """Compiles a text; short ones come from a cache. Raises InvalidExpression, whose offset counts in the whole
+    text."""
+    return (_cached if len(source) <= CACHED_LENGTH else _parse)(source, allowed, limits)
+
+
+def _parse(source: str, allowed: frozenset[str], limits: Limits) -> Template:
     parts: list[str | Expression] = []
     plain, at = "", 0
     while True:
@@ -109,6 +113,9 @@ def compile_template(source: str, allowed: frozenset[str] = names.STEP, limits: 
     if plain or not parts:
         parts.append(plain)
     return Template(source, tuple(parts))
+
+
+_cached = lru_cache(maxsize=1024)(_parse)
 
 
 def _expression(source: str, start: int, end: int, allowed: frozenset[str], limits: Limits) -> Expression:
