@@ -56,11 +56,12 @@ class _Sides:
         by_hand = ground.bare_environ(DATABASE_URL=self._by_hand_url, REDIS_URL=ground.redis_database(1))
         bare = ground.bare_environ()
         self._servers = {
-            OURS: web.ours(ground),
+            OURS: web.serve(ground, "ours", *web.OURS, environ=ground.environ()),
             BY_HAND: web.baseline(ground, "by-hand", "receiver", by_hand),
             BARE: web.baseline(ground, "bare", "bare", bare),
             BARE_GREENLETS: web.baseline(ground, "bare-greenlets", "bare", bare, "-k", "gevent"),
         }
+        web.wait(*self._servers.values())
 
     def ours(self) -> Sample:
         run, sample, accepted = self._load(OURS)
