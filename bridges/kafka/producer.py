@@ -151,7 +151,7 @@ class KafkaPythonProducer:
         self._producer._sender.force_close()
 
 
-_hash_of = lru_cache(maxsize=65_536)(murmur2)
+_hash_of = lru_cache(maxsize=8_192)(murmur2)
 
 
 class _RememberingPartitioner(Partitioner):  # type: ignore[misc] # kafka-python has no types
