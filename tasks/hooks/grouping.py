@@ -1,8 +1,11 @@
 """Lets threads that come at the same time share one piece of work: the first does it for all that wait.
 
 Group commit, as databases do it for their log (DeWitt et al., "Implementation Techniques for Main Memory Database
-Systems", SIGMOD 1984). While one thread works, the others gather; when it is done, the first of them leads the next
+Systems", SIGMOD 1984). While one thread works, the others gather; when it is done, one of them leads the next
 round. A thread that comes alone waits for nobody.
+
+The last of a round leads it: it has the most time left, and the deadline of its work is the whole round's. Led by the
+first, a round that waited for a slow one would fail by the few moments that the first has left.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -82,8 +86,12 @@ class Grouped(Generic[Item, Answer]):
         return turn.result()
 
     def _wait(self, turn: _Turn[Item, Answer], timeout_s: float) -> None:
-        if turn.gate.acquire(timeout=timeout_s):
-            return
+        try:
+            if turn.gate.acquire(timeout=timeout_s):
+                return
+        except BaseException:
+            self._leave(turn)
+            raise
         with self._lock:
             if turn.gate.acquire(blocking=False):
                 return
@@ -91,6 +99,14 @@ class Grouped(Generic[Item, Answer]):
             if not begun:
                 self._waiting.remove(turn)
         raise GaveUp(begun)
+
+    def _leave(self, turn: _Turn[Item, Answer]) -> None:
+        """Whoever waits for ``turn`` was cancelled (a greenlet, at shutdown): the others go on without it."""
+        with self._lock:
+            with suppress(ValueError):
+                self._waiting.remove(turn)
+            if turn.gate.acquire(blocking=False) and not turn.settled:
+                self._pass_on()
 
     def _lead(self, leader: _Turn[Item, Answer]) -> None:
         with self._lock:
@@ -100,13 +116,19 @@ class Grouped(Generic[Item, Answer]):
             for turn, answer in zip(group, answers, strict=True):
                 turn.settle(answer)
         except BaseException as problem:  # noqa: BLE001 - each of the threads raises it
+            # What cancels the leader is not meant for the others.
+            theirs = problem if isinstance(problem, Exception) else GaveUp(begun=True)
             for turn in group:
-                turn.fail(problem)
+                turn.fail(problem if turn is leader else theirs)
         with self._lock:
-            if self._waiting:
-                self._waiting[0].gate.release()
-            else:
-                self._led = False
+            self._pass_on()
         for turn in group:
             if turn is not leader:
                 turn.gate.release()
+
+    def _pass_on(self) -> None:
+        """Lets the last of the next round lead it. To be called under the lock."""
+        if self._waiting:
+            self._waiting[min(self._most, len(self._waiting)) - 1].gate.release()
+        else:
+            self._led = False

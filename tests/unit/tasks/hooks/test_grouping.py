@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,16 +97,18 @@ def test_of_a_group_that_is_under_way_it_may_still_be_done() -> None:
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(grouped, 1, 10)
         work.began.acquire(timeout=10)
-        second, third = pool.submit(grouped, 2, 10), pool.submit(grouped, 3, 0.3)
+        hasty = pool.submit(grouped, 2, 1)
+        waiting_for(grouped, 1)
+        patient = pool.submit(grouped, 3, 10)
         waiting_for(grouped, 2)
         work.let.release()
         work.began.acquire(timeout=10)
         if work.calls[1] == [2, 3]:
             with pytest.raises(GaveUp) as caught:
-                third.result(10)
+                hasty.result(10)
             assert caught.value.begun is True
         work.let.release()
-        assert (first.result(10), second.result(10)) == (2, 4)
+        assert (first.result(10), patient.result(10)) == (2, 6)
 
 
 def test_under_many_threads_every_item_gets_its_own_answer() -> None:
@@ -114,3 +118,88 @@ def test_under_many_threads_every_item_gets_its_own_answer() -> None:
         assert list(pool.map(lambda n: grouped(n, 30), range(3000))) == [2 * n for n in range(3000)]
     assert sorted(item for call in work.calls for item in call) == list(range(3000))
     assert max(len(call) for call in work.calls) <= 5
+
+
+def test_the_last_of_a_round_leads_it_since_it_has_the_most_time_left() -> None:
+    leaders: list[int] = []
+    began, let = threading.Semaphore(0), threading.Semaphore(0)
+    at_hand = threading.local()
+
+    def work(items: Sequence[int]) -> Sequence[int]:
+        leaders.append(at_hand.item)
+        began.release()
+        assert let.acquire(timeout=10)
+        return items
+
+    grouped = Grouped(work, 2)
+
+    def call(item: int) -> int:
+        at_hand.item = item
+        return grouped(item, 10)
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(call, 1)
+        began.acquire(timeout=10)
+        others = []
+        for count, item in enumerate((2, 3, 4), 1):
+            others.append(pool.submit(call, item))
+            waiting_for(grouped, count)
+        for _ in range(3):
+            let.release()
+        assert [one.result(10) for one in (first, *others)] == [1, 2, 3, 4]
+    assert leaders == [1, 3, 4]
+
+
+# As under gunicorn: greenlets, some of which are killed at shutdown.
+CANCELLED = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from gevent.event import Event
+from tasks.hooks.grouping import GaveUp, Grouped
+
+let, calls = Event(), []
+
+def work(items):
+    calls.append(list(items))
+    let.wait()
+    return items
+
+def call(item):
+    try:
+        return grouped(item, 10)
+    except GaveUp as problem:
+        return problem
+
+grouped = Grouped(work, 2)
+first, *others = [gevent.spawn(call, item) for item in range(1, 10)]
+gevent.sleep(0)
+others[0].kill()                # 2 waits
+assert calls == [[1]]
+others[2].kill(block=False)     # 4 is to lead the next round by the time that it is killed
+let.set()
+gevent.joinall([first, others[1], *others[3:]], timeout=10, raise_error=True)
+let.clear()
+answers = [first.value, others[1].value, *(other.value for other in others[3:])]
+assert answers == [1, 3, 5, 6, 7, 8, 9], answers
+assert [4] not in calls and sorted(sum(calls, [])) == [1, 3, 5, 6, 7, 8, 9], calls
+
+leader, neighbour = gevent.spawn(call, 21), None
+gevent.sleep(0)
+members = [gevent.spawn(call, item) for item in (22, 23)]
+gevent.sleep(0)
+leader.kill()                   # in the midst of its work; 23 leads the next round
+gevent.sleep(0)
+assert calls[-1] == [22, 23], calls
+members[1].kill()
+gevent.sleep(0)
+assert isinstance(members[0].value, GaveUp) and members[0].value.begun, members[0].value
+let.set()
+assert gevent.spawn(call, 31).get(timeout=10) == 31
+"""
+
+
+def test_who_is_cancelled_takes_nobody_along() -> None:
+    line = [sys.executable, "-c", CANCELLED]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
