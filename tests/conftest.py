@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,15 +33,16 @@ def _started(make: Callable[[], ServerProcess]) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
-def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the session's servers keep their data. pytest makes its folders private: others must pass through."""
-    folder = tmp_path_factory.mktemp("servers")
-    base = tmp_path_factory.getbasetemp()
-    for step in (folder, base, base.parent):
-        mode = stat.S_IMODE(step.stat().st_mode)
-        if not mode & stat.S_IXOTH:
-            step.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
-    return folder
+def server_folder() -> Iterator[Path]:
+    """Where the session's servers keep their data, gone with the session.
+
+    Not one of pytest's own folders: each session that starts makes what is above them private again, and as root
+    PostgreSQL is another user, who must pass through.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="omninode-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
