@@ -1,0 +1,79 @@
+"""One attempt at a step, as the code that does its work sees it, and the errors by which it says how it failed.
+
+What runs a kind is a function of an ``Attempt`` and the rendered arguments; its output is JSON:
+
+    @KINDS.runs("http")
+    def run(attempt: Attempt, arguments: Mapping[str, Any]) -> Any: ...
+
+Effects elsewhere happen at least once: pass ``attempt.idempotency_key`` on. Effects in our database happen exactly
+once when they are left to ``attempt.effect``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from tasks.db.pool import Transaction
+from tasks.runtime import Runtime
+
+Effect = Callable[[Transaction], None]
+
+
+class StepError(Exception):
+    """An attempt failed, in the words of the one who knows why.
+
+    ``error_type`` is what a retry policy's ``on`` compares (by default the class's name); ``retryable`` False fails
+    the step at once. The text is cleaned of what looks like a secret before it is kept.
+    """
+
+    def __init__(self, detail: str, *, error_type: str | None = None, retryable: bool = True) -> None:
+        super().__init__(detail)
+        self.error_type = error_type or type(self).__name__
+        self.retryable = retryable
+
+
+class Refused(StepError):
+    """The step can never succeed: no further attempt is made."""
+
+    def __init__(self, detail: str, *, error_type: str | None = None) -> None:
+        super().__init__(detail, error_type=error_type, retryable=False)
+
+
+@dataclass
+class Attempt:
+    """One attempt at a step, or at one item of its map (``index``, else None).
+
+    ``number`` counts from 1. ``deadline`` is on ``time.monotonic()``'s clock: after it the attempt is ended from
+    outside. ``run_name`` is the definition's name, ``submitted_by`` who asked for the run.
+    """
+
+    runtime: Runtime
+    run_id: UUID
+    run_name: str
+    key: str
+    number: int
+    correlation_id: str
+    submitted_by: str
+    deadline: float
+    index: int | None = None
+    effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt at this step, or item, of this run, and for nothing else."""
+        item = "" if self.index is None else f"/{self.index}"
+        return f"{self.run_id}/{self.key}{item}"
+
+    def remaining_s(self) -> float:
+        """Seconds to the deadline, at least 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def effect(self, effect: Effect) -> None:
+        """Has ``effect`` called in the transaction that marks the step succeeded: it happens just if that does.
+
+        It must be short. What it raises fails the attempt, and undoes all of that transaction.
+        """
+        self.effects.append(effect)
