@@ -1,0 +1,1 @@
+"""Model metrics: what AI models did, how well and at what cost, and which to use for what."""
