@@ -16,6 +16,9 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 class Prepared(NamedTuple):
     """A statement that PostgreSQL parses and plans once for each connection: for those that run all the time.
 
+    Only where the plan is the same for an empty and a large table: one that was made while the table was small would
+    read it through for a minute, until autovacuum has analyzed it. (A test looks at this.)
+
     ``text`` is the statement as it is given by name, ``prepare`` and ``execute`` make and run it. PostgreSQL must be
     able to tell the types of its parameters: cast where it can't.
     """

@@ -200,7 +200,7 @@ LIMIT %(limit)s
 -- name: unfinished --
 SELECT state, count(*) AS count, extract(epoch FROM now() - min(received_at))::float8 AS oldest_s
 FROM inbox
-WHERE state IN ('received', 'retrying') OR state = 'processing'
+WHERE state IN ('received', 'retrying') OR (state = 'processing' AND lease_until IS NOT NULL)
 GROUP BY state
 
 -- name: count_dead --

@@ -96,7 +96,7 @@ def complete(tx: Transaction, hooks: Sequence[Hook], token: UUID) -> None:
         LeaseLost: at least one row is no longer under this token; the caller's transaction must roll back.
     """
     text = orjson.dumps([_handled(hook) for hook in hooks]).decode()
-    done = tx.one(QUERIES.prepared("complete"), {"rows": text, "token": token})
+    done = tx.one(QUERIES["complete"], {"rows": text, "token": token})
     if done != {"count": len(hooks)}:
         raise LeaseLost
 

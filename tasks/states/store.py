@@ -29,7 +29,7 @@ def apply(tx: Transaction, transitions: Sequence[Transition]) -> None:
     for transition in transitions:
         by_task.setdefault(transition.task_id, []).append(transition)
     changes = [fold(by_task[task_id]) for task_id in sorted(by_task)]
-    shown = {row["task_id"]: _Shown(row, by_task) for row in tx.all(QUERIES.prepared("apply"), _columns(changes))}
+    shown = {row["task_id"]: _Shown(row, by_task) for row in tx.all(QUERIES["apply"], _columns(changes))}
     append(tx, [shown[transition.task_id].event(transition) for transition in transitions])
 
 

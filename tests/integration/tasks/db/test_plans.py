@@ -1,4 +1,7 @@
-"""Plans: on large tables every query that runs often finds its rows by an index, and reads few of them."""
+"""Plans: on large tables every query that runs often finds its rows by an index, and reads few of them.
+
+A statement that is prepared may be planned while its tables are empty, and must be no worse when they are large.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import dataclasses
 import re
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -47,6 +51,11 @@ SELECT 't-' || n, 'name-' || n % 50, CASE WHEN n % 500 = 0 THEN 'started' ELSE '
 FROM generate_series(1, {ROWS}) AS n;
 UPDATE sink_cursors SET position = {ROWS} - 100 WHERE reads = 'journal';
 """
+
+PREPARED = re.compile(r"\bQUERIES\.prepared\(\"(\w+)\"\)")
+FILE_OF_QUERIES = re.compile(r"^QUERIES = Queries\(\"([\w.]+)\", \"([\w.]+)\"\)", re.MULTILINE)
+# So few rows that reading all of them costs nothing.
+SMALL = {"sink_cursors"}
 
 ID = new_id()
 LIST = {"source": None, "event_type": None, "state": None, "since": None, "since_id": None, "until": None,
@@ -146,3 +155,28 @@ def test_no_frequent_query_reads_a_large_table_through(
             assert node["Node Type"] != "Seq Scan" or rows == 0, node
             read += rows
     assert read <= SPARE_ROWS, plan
+
+
+def _prepared() -> list[tuple[str, str, str]]:
+    found = []
+    for path in sorted(path for package in ("tasks", "bridges", "webapp") for path in Path(package).rglob("*.py")):
+        text = path.read_text()
+        place = FILE_OF_QUERIES.search(text)
+        found += [(place[1], place[2], name) for name in PREPARED.findall(text)] if place else []
+    return found
+
+
+@pytest.mark.parametrize(("package", "file", "name"), _prepared(), ids=lambda value: str(value))
+def test_no_prepared_statement_keeps_a_plan_that_was_good_for_an_empty_table(
+    db: Database, package: str, file: str, name: str
+) -> None:
+    statement = Queries(package, file).prepared(name)
+    parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", statement.execute))
+    with db.transaction() as tx:
+        tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        tx.execute(statement.prepare)
+        [row] = tx.all("EXPLAIN (FORMAT JSON) " + statement.execute, parameters)
+        tx.execute(f"DEALLOCATE {statement.name}")
+    nodes = list(_nodes(row["QUERY PLAN"][0]["Plan"]))
+    read_through = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
+    assert set(read_through) <= SMALL
