@@ -91,6 +91,9 @@ class Settings:
     shed_queue_age_s: float = _number(10.0, 0.1, 86_400)
     shed_journal_lag_s: float = _number(60.0, 0.1, 86_400)
 
+    # Model metrics: rows that one task adds to the rollups at once.
+    metrics_chunk_rows: int = _number(2_500, 1, 10_000)
+
     rate_limit_enabled: bool = True
     rate_limit_hooks: str = "1000 per second"
     rate_limit_default: str = "200 per second"
