@@ -6,7 +6,9 @@ Each is made when first used, and made anew after a fork.
 from __future__ import annotations
 
 import os
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -19,6 +21,16 @@ _REDIS_CONNECT_TIMEOUT_S = 0.5
 _REDIS_TIMEOUT_S = 5.0
 
 
+class Closing(Protocol):
+    """What holds connections until it is closed."""
+
+    def close(self) -> None:
+        """Closes them; a later use opens new ones."""
+
+
+T = TypeVar("T", bound=Closing)
+
+
 class Runtime:
     """One for each Celery app, as ``app.bridge``. ``role`` names the process in logs and in PostgreSQL."""
 
@@ -28,6 +40,19 @@ class Runtime:
         self.db = Database(settings, role)
         self._redis: redis.Redis | None = None
         self._redis_pid = 0
+        self._kept: dict[Any, Closing] = {}
+        self._kept_pid = 0
+        self._keeping = threading.RLock()
+
+    def kept(self, make: Callable[[Runtime], T]) -> T:
+        """What ``make`` makes of this runtime: made once in each process, and closed with the runtime."""
+        with self._keeping:
+            if self._kept_pid != os.getpid():
+                self._kept_pid = os.getpid()
+                self._kept = {}
+            if make not in self._kept:
+                self._kept[make] = make(self)
+            return cast(T, self._kept[make])
 
     def redis(self) -> redis.Redis:
         """This process's Redis client; each call on it ends within 5 s, and connects within 0.5 s."""
@@ -45,6 +70,10 @@ class Runtime:
     def close(self) -> None:
         """Closes this process's connections; a later use opens new ones."""
         self.db.close()
+        if self._kept_pid == os.getpid():
+            for one in self._kept.values():
+                one.close()
+        self._kept = {}
         if self._redis is not None and self._redis_pid == os.getpid():
             self._redis.close()
         self._redis = None

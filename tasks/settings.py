@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tasks import setting_forms
 from tasks.errors import FieldError, SettingsError
+from tasks.setting_forms import Network, Pairs
 
 ENVIRONMENTS = ("dev", "test", "staging", "prod")
 
@@ -94,6 +96,20 @@ class Settings:
     # Model metrics: rows that one task adds to the rollups at once.
     metrics_chunk_rows: int = _number(2_500, 1, 10_000)
 
+    # Steps of workflows that reach outside (tasks/workflows/kinds). Which hosts `http` may call, as patterns, and
+    # which networks that are not public; which secrets (tasks/secrets.py) it may tell which hosts; the databases of
+    # `sql`, each with the name of the secret that is its URL; which queues steps may ask for; how often a kind may
+    # be done.
+    workflow_http_allowed_hosts: tuple[str, ...] = field(default=("*",), metadata={"parse": setting_forms.hosts})
+    workflow_http_allow_private: tuple[Network, ...] = field(default=(), metadata={"parse": setting_forms.networks})
+    workflow_http_secrets: Pairs = field(default=(), metadata={"parse": setting_forms.secrets_to_hosts})
+    workflow_http_max_bytes: int = _number(4 << 20, 1024, 1 << 28)
+    workflow_sql_connections: Pairs = field(default=(), metadata={"parse": setting_forms.connections})
+    workflow_sql_max_bytes: int = _number(4 << 20, 1024, 1 << 28)
+    workflow_sql_pool_size: int = _number(2, 1, 100)
+    workflow_queues: tuple[str, ...] = ("workflows",)
+    workflow_rate_limits: Pairs = field(default=(), metadata={"parse": setting_forms.rates})
+
     rate_limit_enabled: bool = True
     rate_limit_hooks: str = "1000 per second"
     rate_limit_default: str = "200 per second"
@@ -139,7 +155,7 @@ def _text_of(item: Field[Any], name: str, source: Mapping[str, str]) -> str | No
 
 
 def _parsed(item: Field[Any], text: str) -> Any:
-    return _PARSERS.get(str(item.type), str)(text)
+    return (item.metadata.get("parse") or _PARSERS.get(str(item.type), str))(text)
 
 
 def _boolean(text: str) -> bool:
@@ -172,15 +188,11 @@ def _real(text: str) -> float:
         raise ValueError(f"must be a number, not {text[:40]!r}") from None
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "bool": _boolean,
     "int": _integer,
     "float": _real,
-    "tuple[str, ...]": _words,
+    "tuple[str, ...]": setting_forms.words,
 }
 
 

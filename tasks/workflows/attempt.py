@@ -18,28 +18,50 @@ from uuid import UUID
 
 from tasks.db.pool import Transaction
 from tasks.runtime import Runtime
+from tasks.workflows.definition.model import RetryPolicy
 
 Effect = Callable[[Transaction], None]
+RETRY_AFTER_MOST_S = 3600.0
 
 
 class StepError(Exception):
     """An attempt failed, in the words of the one who knows why.
 
-    ``error_type`` is what a retry policy's ``on`` compares (by default the class's name); ``retryable`` False fails
-    the step at once. The text is cleaned of what looks like a secret before it is kept.
+    ``error_type`` is what a retry policy's ``on`` compares (by default the class's name). ``retryable`` False:
+    another attempt is not worth it, unless the policy's ``on`` names the type (see ``retries``). ``retry_after_s``:
+    the next attempt should not be made before, whatever the policy's delay; at most an hour. The text is cleaned of
+    what looks like a secret before it is kept.
     """
 
-    def __init__(self, detail: str, *, error_type: str | None = None, retryable: bool = True) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        error_type: str | None = None,
+        retryable: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(detail)
         self.error_type = error_type or type(self).__name__
         self.retryable = retryable
+        self.retry_after_s = None if retry_after_s is None else min(max(0.0, retry_after_s), RETRY_AFTER_MOST_S)
 
 
 class Refused(StepError):
-    """The step can never succeed: no further attempt is made."""
+    """The step can never succeed: no further attempt is made, whatever the retry policy says."""
 
     def __init__(self, detail: str, *, error_type: str | None = None) -> None:
         super().__init__(detail, error_type=error_type, retryable=False)
+
+
+def retries(policy: RetryPolicy, error: StepError, attempt: int) -> bool:
+    """Whether attempt ``attempt``, which failed with ``error``, is followed by another.
+
+    A type that ``on`` names is worth it even where the one who raised it thought otherwise: a 404 that one waits for.
+    """
+    if isinstance(error, Refused):
+        return False
+    return (error.retryable or bool(policy.on)) and policy.retries(error.error_type, attempt)
 
 
 @dataclass
