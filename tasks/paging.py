@@ -6,6 +6,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -48,3 +49,19 @@ def decode_cursor(cursor: str, length: int) -> tuple[str, ...]:
             errors=[FieldError("/cursor", "unknown cursor; take it from a page's next link")],
         )
     return tuple(position)
+
+
+def decode_id(cursor: str) -> UUID:
+    """The position in a cursor of a list that is sorted by id. Raises ValidationFailed as ``decode_cursor``."""
+    [text] = decode_cursor(cursor, 1)
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValidationFailed("The cursor is not one of this list.") from None
+
+
+def checked_limit(limit: int) -> int:
+    """``limit``, where a page may be as long. Raises ValidationFailed."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ValidationFailed("Bad limit.", errors=[FieldError("/limit", f"must be between 1 and {MAX_LIMIT}")])
+    return limit

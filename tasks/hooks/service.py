@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -25,9 +25,9 @@ from tasks.errors import (
 from tasks.hooks import store
 from tasks.hooks.grouping import GaveUp, Grouped
 from tasks.hooks.model import STATES, Accepted, NewHook
-from tasks.ids import new_id
+from tasks.ids import first_id_at, new_id
 from tasks.journal import store as journal
-from tasks.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
+from tasks.paging import Page, checked_limit, decode_id, encode_cursor
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -159,18 +159,16 @@ class HookService:
         if state is not None and state not in STATES:
             allowed = ", ".join(STATES)
             raise ValidationFailed("Unknown state.", errors=[FieldError("/state", f"must be one of {allowed}")])
-        if not 1 <= limit <= MAX_LIMIT:
-            raise ValidationFailed("Bad limit.", errors=[FieldError("/limit", f"must be between 1 and {MAX_LIMIT}")])
         parameters = {
             "source": source,
             "event_type": event_type,
             "state": state,
             "since": since,
-            "since_id": _first_id_at(since - _CLOCK_SLACK) if since else None,
+            "since_id": first_id_at(since - _CLOCK_SLACK) if since else None,
             "until": until,
-            "until_id": _first_id_at(until + _CLOCK_SLACK) if until else None,
-            "before_id": _cursor_id(cursor),
-            "limit": limit + 1,
+            "until_id": first_id_at(until + _CLOCK_SLACK) if until else None,
+            "before_id": None if cursor is None else decode_id(cursor),
+            "limit": checked_limit(limit) + 1,
         }
         with self._db.transaction() as tx:
             rows = tx.all(store.QUERIES["list"], parameters)
@@ -270,20 +268,3 @@ def _attempts(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if earlier["outcome"] is None:
             earlier.update(finished_at=later["started_at"], outcome="lease_expired")
     return attempts
-
-
-def _cursor_id(cursor: str | None) -> UUID | None:
-    if cursor is None:
-        return None
-    [text] = decode_cursor(cursor, 1)
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ValidationFailed("The cursor is not one of this list.") from None
-
-
-def _first_id_at(moment: datetime) -> UUID:
-    """The least UUID version 7 of a moment (RFC 9562, section 5.7: 48 bits of Unix milliseconds lead)."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    milliseconds = min(max(0, int(aware.timestamp() * 1000)), (1 << 48) - 1)
-    return UUID(int=milliseconds << 80)

@@ -22,7 +22,7 @@ from tasks.errors import Conflict, DatabaseBusy, FieldError, NotFound, Validatio
 from tasks.ids import new_id
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
-from tasks.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
+from tasks.paging import Page, checked_limit, decode_cursor, decode_id, encode_cursor
 from tasks.workflows.definition.model import WorkflowDefinition
 from tasks.workflows.definition.parse import content_hash, from_snapshot, to_snapshot
 from tasks.workflows.definition.suggest import did_you_mean
@@ -171,15 +171,15 @@ def page(source: Source, *, search: str | None = None, limit: int = 100, cursor:
     """The newest version of each name, by name; ``search``: a part of it. Raises ValidationFailed."""
     after = None if cursor is None else decode_cursor(cursor, 1)[0]
     with _on(source) as tx:
-        rows = tx.all(QUERIES["list"], {"after": after, "search": search, "limit": _checked(limit) + 1})
+        rows = tx.all(QUERIES["list"], {"after": after, "search": search, "limit": checked_limit(limit) + 1})
     return _page(rows, limit, "name")
 
 
 def versions(source: Source, name: str, *, limit: int = 100, cursor: str | None = None) -> Page:
     """The versions of a definition, newest first. Raises NotFound, ValidationFailed."""
-    before = None if cursor is None else _id_in(cursor)
+    before = None if cursor is None else decode_id(cursor)
     with _on(source) as tx:
-        rows = tx.all(QUERIES["versions"], {"name": name, "before_id": before, "limit": _checked(limit) + 1})
+        rows = tx.all(QUERIES["versions"], {"name": name, "before_id": before, "limit": checked_limit(limit) + 1})
         if not rows and before is None:
             raise _unknown(tx, name, None)
     return _page(rows, limit, "id")
@@ -255,19 +255,6 @@ def _unknown(tx: Transaction, name: str, version: str | None) -> NotFound:
         hint = did_you_mean(name, names(tx))
         return NotFound(f"There is no workflow '{name[:100]}'{hint or '.'}")
     return NotFound(f"{name} has no version '{(version or '')[:50]}'; the newest is '{newest['version']}'.")
-
-
-def _checked(limit: int) -> int:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise ValidationFailed("Bad limit.", errors=[FieldError("/limit", f"must be between 1 and {MAX_LIMIT}")])
-    return limit
-
-
-def _id_in(cursor: str) -> UUID:
-    try:
-        return UUID(decode_cursor(cursor, 1)[0])
-    except ValueError:
-        raise ValidationFailed("The cursor is not one of this list.") from None
 
 
 def _page(rows: list[dict[str, Any]], limit: int, key: str) -> Page:
