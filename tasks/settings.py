@@ -95,6 +95,21 @@ class Settings:
 
     # Model metrics: rows that one task adds to the rollups at once.
     metrics_chunk_rows: int = _number(2_500, 1, 10_000)
+    # The AI Lab. How long a call's slot at its endpoint outlives a killed process; how many processes share an
+    # endpoint's limit while Redis is away; how long the best model is waited for before a lesser one is asked.
+    lab_slot_lease_s: float = _number(15.0, 0.5, 600)
+    lab_processes: int = _number(4, 1, 10_000)
+    lab_spill_after_s: float = _number(1.0, 0.0, 600)
+    lab_max_attempts: int = _number(5, 1, 100)
+    lab_answer_limit_bytes: int = _number(1 << 20, 1024, 1 << 28)
+    lab_circuit_failures: int = _number(5, 1, 1000)
+    lab_circuit_s: float = _number(10.0, 0.1, 3600)
+    lab_circuit_max_s: float = _number(300.0, 0.1, 86_400)
+    lab_check_interval_s: float = _number(30.0, 1.0, 86_400)
+    # Of questions that are carried by a worker: the lease, and how many workers may die of one.
+    lab_request_lease_s: float = _number(15.0, 0.5, 600)
+    lab_request_attempts: int = _number(3, 1, 100)
+    retention_lab_days: int = _number(30, 1, 36_500)
 
     # Steps of workflows that reach outside (tasks/workflows/kinds). Which hosts `http` may call, as patterns, and
     # which networks that are not public; which secrets (tasks/secrets.py) it may tell which hosts; the databases of

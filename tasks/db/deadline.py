@@ -10,6 +10,8 @@ from __future__ import annotations
 import select
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg2
 import psycopg2.extensions
@@ -38,6 +40,20 @@ def begin(seconds: float) -> None:
 def end() -> None:
     """Lifts this thread's deadline."""
     _local.deadline = None
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Gives the block ``seconds`` of its own, whatever is left to this thread; then the deadline is as before.
+
+    For work whose time is spent elsewhere: a deadline of the whole request would have passed before its last query.
+    """
+    before: float | None = getattr(_local, "deadline", None)
+    begin(seconds)
+    try:
+        yield
+    finally:
+        _local.deadline = before
 
 
 def remaining_s() -> float | None:

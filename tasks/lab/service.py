@@ -1,0 +1,128 @@
+"""What callers do with the lab: ask a model, and see which there are and how they do."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tasks.db import deadline
+from tasks.db.pool import Database
+from tasks.errors import FieldError, ValidationFailed
+from tasks.lab import scorers, scoring
+from tasks.lab.asking import AskAnswer, AskRequest, Attempt
+from tasks.lab.choosing import Choice
+from tasks.lab.circuits import Circuits
+from tasks.lab.endpoints import CircuitRules
+from tasks.lab.escalation import Limits, Listener, Question
+from tasks.lab.model import FALLBACKS, TIERS
+from tasks.lab.recording import MetricsRecords
+from tasks.lab.records import Advice, NothingKnown, Records
+from tasks.lab.slots import Slots
+from tasks.lab.turns import Turns
+from tasks.settings import Settings
+
+__all__ = ["LabService", "lab_of", "scorers"]
+
+MAX_TIMEOUT_S = 3600.0
+JUDGING = "judging"
+_DATABASE_S = 5.0
+_JUDGE_TOKENS = 64
+
+
+class LabService:
+    """The lab of one process. Safe to share between threads; there should be one (``lab_of``), since the share of an
+    endpoint's limit that a process keeps while Redis is away is counted in it."""
+
+    def __init__(self, db: Database, settings: Settings, records: Records, advice: Advice) -> None:
+        self._db = db
+        self._records = records
+        self._advice = advice
+        self._limits = Limits(settings.lab_max_attempts, settings.lab_answer_limit_bytes)
+        rules = CircuitRules(settings.lab_circuit_failures, settings.lab_circuit_s, settings.lab_circuit_max_s)
+        self._circuits = Circuits(db, rules)
+        self._slots = Slots(settings.redis_url, settings.lab_slot_lease_s, settings.lab_processes)
+        self._turns = Turns(self._circuits, self._slots, settings.lab_spill_after_s)
+
+    def ask(self, request: AskRequest, timeout_s: float, listener: Listener | None = None) -> AskAnswer:
+        """Asks a model, another when that fails, and so on, for at most ``timeout_s`` in all.
+
+        Which model comes first, and which next, stands with ``AskRequest``. Every attempt is recorded as a model
+        execution before this returns, the failed ones too.
+
+        Raises:
+            ValidationFailed: the request can't be asked; nothing was.
+            LabUnavailable, LabBusy: no model could be asked.
+            LabTimedOut, LabFailed: none answered; ``attempts`` has them all.
+            DatabaseUnavailable, DatabaseBusy: the endpoints can't be read, or an attempt can't be recorded.
+        """
+        check(request, timeout_s)
+        until = time.monotonic() + timeout_s
+        with deadline.within(_DATABASE_S):
+            knowledge = self._advice.knowledge(request)
+            choice = Choice(request, self._circuits.endpoints(), knowledge, random.Random())  # noqa: S311 - spread
+        answer = Question(
+            request=request,
+            choice=choice,
+            turns=self._turns,
+            circuits=self._circuits,
+            limits=self._limits,
+            deadline=until,
+            keep=lambda attempt: self._keep(request, [attempt]),
+            ask_model=lambda prompt, model: self._judge(request, prompt, model, until),
+            listener=listener or Listener(),
+        ).answer()
+        return replace(answer, cost_usd=self._cost(answer.attempts[-1]))
+
+    def _keep(self, request: AskRequest, attempts: Sequence[Attempt]) -> None:
+        with deadline.within(_DATABASE_S):
+            self._records.keep(request, attempts)
+
+    def _judge(self, judged: AskRequest, prompt: str, model: str | None, until: float) -> str:
+        """Asks a model about an answer; a question of its own, with its own records."""
+        left_s = max(0.1, until - time.monotonic())
+        metadata = {**judged.metadata, "judges": judged.task_type}
+        about = AskRequest(
+            prompt, model=model, task_type=JUDGING, temperature=0.0, max_tokens=_JUDGE_TOKENS, metadata=metadata
+        )
+        return self.ask(about, left_s).text
+
+    def _cost(self, attempt: Attempt) -> float | None:
+        with deadline.within(_DATABASE_S):
+            return self._advice.cost_usd(attempt)
+
+
+def check(request: AskRequest, timeout_s: float) -> None:
+    """Refuses a request that can't be asked.
+
+    Raises:
+        ValidationFailed: with every mistake.
+    """
+    errors = []
+    if not request.prompt.strip():
+        errors.append(FieldError("/prompt", "must not be blank"))
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        errors.append(FieldError("/timeout_s", f"must be above 0 and at most {MAX_TIMEOUT_S:g}"))
+    if request.tier is not None and request.tier not in TIERS:
+        errors.append(FieldError("/tier", f"must be one of {', '.join(TIERS)}"))
+    if request.fallback is not None and request.fallback not in FALLBACKS:
+        errors.append(FieldError("/fallback", f"must be one of {', '.join(FALLBACKS)}"))
+    if errors:
+        raise ValidationFailed("The question can't be asked.", errors=errors)
+    scoring.check(request.scorers)
+
+
+def lab_of(runtime: Runtime) -> LabService:
+    """The lab of this process, made when first asked for."""
+    with _lock:
+        found = _labs.get(runtime)
+        if found is None:
+            metrics = MetricsService(runtime.db, runtime.settings, lambda: None)
+            records = MetricsRecords(metrics, runtime.settings.environment)
+            found = _labs[runtime] = LabService(runtime.db, runtime.settings, records, NothingKnown())
+        return found
+
+
+_lock = threading.Lock()
+_labs: WeakKeyDictionary[Runtime, LabService] = WeakKeyDictionary()
