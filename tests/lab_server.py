@@ -6,6 +6,7 @@ Each model has a ``Behaviour``; ``Gate`` lets a test hold calls and see how many
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -119,10 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionError):
             super().handle()
-        except ConnectionError:
-            pass
 
     def do_GET(self) -> None:
         self.owner.paths.append(self.path)

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.ids import new_id
 from tasks.lab import scoring
 from tasks.lab.asking import AskRequest, Attempt
-from tasks.lab.errors import AttemptFailed
+from tasks.lab.errors import AttemptFailed, Cancelled
 from tasks.lab.model import Candidate
 from tasks.lab.protocols import ollama, openai
 from tasks.lab.protocols.speech import Generate, Heard, ModelsOf, Prompt, Server, text_within
@@ -24,6 +24,7 @@ from tasks.workflows.definition.expect import misses
 GENERATE: dict[str, Generate] = {"ollama": ollama.generate, "openai": openai.generate}
 MODELS_OF: dict[str, ModelsOf] = {"ollama": ollama.models_of, "openai": openai.models_of}
 
+CANCELLED = "cancelled"
 OnText = Callable[[str], None]
 _FENCED = re.compile(r"\A\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _MESSAGE_LIMIT = 500
@@ -87,13 +88,15 @@ def server_of(candidate: Candidate, max_text_bytes: int) -> Server:
 def attempt(
     candidate: Candidate, request: AskRequest, left_s: float, max_text_bytes: int, on_text: OnText | None = None
 ) -> Tried:
-    """Asks the candidate, for at most ``left_s``. ``on_text`` gets the text as it comes; what it raises passes."""
+    """Asks the candidate, for at most ``left_s``. ``on_text`` gets the text as it comes, and may raise Cancelled."""
     clock = Clock(left_s, candidate.endpoint.first_token_timeout_s)
     tried = Tried(candidate, datetime.now(UTC))
     try:
         tried.text = _listen(candidate, request, clock, tried.heard, max_text_bytes, on_text)
     except AttemptFailed as failure:
         tried.failure = failure
+    except Cancelled:
+        tried.failure = AttemptFailed(CANCELLED, "nobody waits for the answer any more")
     tried.latency_ms = clock.ms_since_start()
     tried.first_token_ms = clock.first_token_ms()
     return tried

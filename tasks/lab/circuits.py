@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _FRESH_S = 1.0
 _DATABASE_S = 5.0
 _SHORTEST_PAUSE_S = 1.0
+_SAYS_NOTHING = frozenset({"timed_out", "cancelled"})
 
 
 class Circuits:
@@ -81,7 +82,7 @@ class Circuits:
             if opened:
                 extra = {"endpoint": endpoint.name, "error_type": failure.error_type}
                 log.warning("lab-circuit-opened", extra=extra)
-        elif failure.error_type != "timed_out":
+        elif failure.error_type not in _SAYS_NOTHING:
             self.succeeded(endpoint)
 
     @contextmanager

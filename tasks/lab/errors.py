@@ -67,6 +67,10 @@ class AttemptFailed(Exception):
         self.retry_after_s = retry_after_s
 
 
+class Cancelled(Exception):
+    """Raised by a listener: nobody waits for the answer any more. The attempt under way is recorded as cancelled."""
+
+
 # What an attempt can fail of, and whether it tells against the endpoint (its circuit counts it) or not.
 ERROR_TYPES: dict[str, bool] = {
     "unreachable": True,
@@ -87,6 +91,7 @@ ERROR_TYPES: dict[str, bool] = {
     "invalid_json": False,
     "expectation_missed": False,
     "quality_too_low": False,
+    "cancelled": False,
     "worker_lost": False,
 }
 

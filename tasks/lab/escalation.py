@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
-from tasks.lab.attempting import OnText, Tried, attempt, judge
+from tasks.lab.attempting import CANCELLED, OnText, Tried, attempt, judge
 from tasks.lab.choosing import Choice
 from tasks.lab.circuits import Circuits
 from tasks.lab.errors import (
     AttemptFailed,
+    Cancelled,
     LabBusy,
     LabFailed,
     LabTimedOut,
@@ -35,7 +36,8 @@ _PASSING = frozenset({"unreachable", "connect_timeout", "hung_up", "server_error
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told of a question on its way. What a call raises ends the question, and passes."""
+    """Who is told of a question on its way. ``text`` may raise Cancelled, which ends the question; nothing else
+    may."""
 
     began: Callable[[Candidate], None] | None = None
     text: OnText | None = None
@@ -76,10 +78,14 @@ class Question:
             LabUnavailable, LabBusy: not one model could be asked.
             LabTimedOut: the deadline passed in an attempt.
             LabFailed: all attempts failed.
+            Cancelled: the listener said so.
         """
         began = time.monotonic()
         tried = self._try(self.choice.first(), None)
         while (failure := tried.failure) is not None:
+            if failure.error_type == CANCELLED:
+                self._record(tried, None)
+                raise Cancelled
             try:
                 tried = self._try(self._next_ones(tried, failure), tried)
             except (LabUnavailable, LabBusy) as problem:

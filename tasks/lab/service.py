@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from tasks.db import deadline
 from tasks.db.pool import Database
-from tasks.errors import FieldError, ValidationFailed
+from tasks.errors import DatabaseBusy, DatabaseUnavailable, FieldError, ValidationFailed
 from tasks.lab import scorers, scoring
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
 from tasks.lab.choosing import Choice
@@ -21,6 +23,8 @@ from tasks.lab.recording import MetricsRecords
 from tasks.lab.records import Advice, NothingKnown, Records
 from tasks.lab.slots import Slots
 from tasks.lab.turns import Turns
+from tasks.metrics.service import MetricsService
+from tasks.runtime import Runtime
 from tasks.settings import Settings
 
 __all__ = ["LabService", "lab_of", "scorers"]
@@ -29,6 +33,8 @@ MAX_TIMEOUT_S = 3600.0
 JUDGING = "judging"
 _DATABASE_S = 5.0
 _JUDGE_TOKENS = 64
+_KEEP_TRIES = 3
+_KEEP_PAUSE_S = 0.5
 
 
 class LabService:
@@ -76,8 +82,16 @@ class LabService:
         return replace(answer, cost_usd=self._cost(answer.attempts[-1]))
 
     def _keep(self, request: AskRequest, attempts: Sequence[Attempt]) -> None:
-        with deadline.within(_DATABASE_S):
-            self._records.keep(request, attempts)
+        for left in reversed(range(_KEEP_TRIES)):
+            try:
+                with deadline.within(_DATABASE_S):
+                    self._records.keep(request, attempts)
+            except (DatabaseUnavailable, DatabaseBusy):
+                if not left:
+                    raise
+                time.sleep(random.uniform(0.5, 1.0) * _KEEP_PAUSE_S)  # noqa: S311 - spread, not secrecy
+            else:
+                return
 
     def _judge(self, judged: AskRequest, prompt: str, model: str | None, until: float) -> str:
         """Asks a model about an answer; a question of its own, with its own records."""
