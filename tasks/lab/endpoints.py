@@ -20,8 +20,7 @@ from tasks.db.queries import Queries
 from tasks.ids import new_id
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
-from tasks.lab.model import Endpoint
-from tasks.lab.protocols.speech import Offered
+from tasks.lab.model import Endpoint, Offered
 
 QUERIES = Queries("tasks.lab", "endpoints.sql")
 AGGREGATE = "lab-endpoint"

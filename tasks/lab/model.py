@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Any
 from uuid import UUID
 
 KINDS = ("ollama", "openai")
@@ -91,6 +92,14 @@ class Candidate:
     def key(self) -> tuple[UUID, str]:
         """The same for the same model at the same endpoint, however that does."""
         return self.endpoint.id, self.model
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A model that a server lists, with what it tells of it."""
+
+    name: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def answers_to(model: str, wanted: str) -> bool:

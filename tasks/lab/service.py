@@ -13,6 +13,7 @@ from tasks.db import deadline
 from tasks.db.pool import Database
 from tasks.errors import DatabaseBusy, DatabaseUnavailable, FieldError, ValidationFailed
 from tasks.lab import scorers, scoring
+from tasks.lab.administration import Endpoints
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
 from tasks.lab.choosing import Choice
 from tasks.lab.circuits import Circuits
@@ -39,7 +40,8 @@ _KEEP_PAUSE_S = 0.5
 
 class LabService:
     """The lab of one process. Safe to share between threads; there should be one (``lab_of``), since the share of an
-    endpoint's limit that a process keeps while Redis is away is counted in it."""
+    endpoint's limit that a process keeps while Redis is away is counted in it. ``endpoints``: what there is to
+    ask."""
 
     def __init__(self, db: Database, settings: Settings, records: Records, advice: Advice) -> None:
         self._db = db
@@ -49,6 +51,7 @@ class LabService:
         rules = CircuitRules(settings.lab_circuit_failures, settings.lab_circuit_s, settings.lab_circuit_max_s)
         self._circuits = Circuits(db, rules)
         self._slots = Slots(settings.redis_url, settings.lab_slot_lease_s, settings.lab_processes)
+        self.endpoints = Endpoints(db, self._slots, settings.lab_check_interval_s)
         self._turns = Turns(self._circuits, self._slots, settings.lab_spill_after_s)
 
     def ask(self, request: AskRequest, timeout_s: float, listener: Listener | None = None) -> AskAnswer:

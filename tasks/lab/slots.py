@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import redis
 from redis.backoff import NoBackoff
@@ -86,10 +87,10 @@ class Slots:
         finally:
             self._give_back(key, token)
 
-    def in_use(self, endpoint: Endpoint) -> int | None:
+    def in_use(self, endpoint_id: UUID) -> int | None:
         """How many calls are under way; None where Redis does not say."""
         try:
-            return int(self._redis.eval(_COUNT, 1, _PREFIX + str(endpoint.id)))
+            return int(self._redis.eval(_COUNT, 1, _PREFIX + str(endpoint_id)))
         except redis.RedisError:
             return None
 

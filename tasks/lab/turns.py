@@ -66,10 +66,12 @@ class Turns:
 
 
 def _soon(candidates: Sequence[Candidate], within_s: float) -> bool:
-    """Whether a pause or an open circuit of one of them ends in time."""
+    """Whether one of them may take calls in time: its pause or its circuit's time ends, or it is just being tried."""
     now = datetime.now(UTC)
-    ends = [
-        max((end for end in (one.endpoint.paused_until, one.endpoint.circuit_until) if end is not None), default=now)
-        for one in candidates
-    ]
-    return any((end - now).total_seconds() < within_s for end in ends)
+    for one in candidates:
+        endpoint = one.endpoint
+        tried = endpoint.circuit == "half_open"
+        ends = [now, endpoint.paused_until or now, now if tried else endpoint.circuit_until or now]
+        if (max(ends) - now).total_seconds() < within_s:
+            return True
+    return False

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from tasks.lab.errors import AttemptFailed
-from tasks.lab.protocols.speech import Heard, Offered, Prompt, Server, asked, count_of, error_text, refusal
+from tasks.lab.model import Offered
+from tasks.lab.protocols.speech import Heard, Prompt, Server, asked, count_of, error_text, refusal
 from tasks.lab.protocols.streams import events, parsed
 from tasks.lab.protocols.wire import Clock, exchange
 

@@ -6,13 +6,14 @@ piece by piece, filling in a ``Heard`` on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 from tasks.lab.errors import AttemptFailed
+from tasks.lab.model import Offered
 from tasks.lab.protocols.streams import mended, parsed
 from tasks.lab.protocols.wire import Call, Clock, Reply, exchange
 
@@ -61,14 +62,6 @@ class Heard:
     output_tokens: int | None = None
     finish_reason: str | None = None
     complete: bool = False
-
-
-@dataclass(frozen=True)
-class Offered:
-    """A model that a server lists, with what it tells of it."""
-
-    name: str
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 Generate = Callable[[Server, Prompt, Clock, Heard], Iterator[str]]
