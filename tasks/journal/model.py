@@ -23,6 +23,8 @@ _SECRET_WORD = re.compile(
     rb"|credit[_-]?card",
     re.IGNORECASE,
 )
+# A part of each of these words: to look for them is ten times quicker than the expression, and rules out most texts.
+_PARTS = (b"pass", b"secret", b"token", b"key", b"authorization", b"credential", b"cookie", b"ssn", b"card")
 REDACTED = "[redacted]"
 
 
@@ -42,7 +44,11 @@ class JournalEvent:
 
 def may_hold_secrets(text: bytes) -> bool:
     """Whether ``redact`` could change the value of a JSON text as orjson writes it; never wrongly False."""
-    return _SECRET_WORD.search(text) is not None
+    lowered = text.lower()
+    for part in _PARTS:
+        if part in lowered:
+            return _SECRET_WORD.search(text) is not None
+    return False
 
 
 def redact(value: Any) -> Any:

@@ -104,3 +104,22 @@ def test_a_text_that_is_no_text_harms_nobody(settings: Settings, redis_url: str)
     writer = StreamWriter(settings)
     assert writer.write({**entry(0), "name": "\udc80"})
     writer.close()
+
+
+def test_commands_share_a_client_that_survives_a_lost_connection_and_a_fork(
+    settings: Settings, redis_url: str, valkey_server: Any
+) -> None:
+    app = create_celery(settings, "test")
+    made = app.connection_for_write()
+    channel: Any = made.default_channel
+    with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+        assert first is second
+        assert first is not channel.client
+    redis.Redis.from_url(redis_url).client_kill_filter(_type="normal", skipme=True)
+    app.send_task("some.task", ignore_result=True, connection=made, retry=True)
+    channel._after_fork()
+    with channel.conn_or_acquire() as anew:
+        assert anew is not first
+        assert anew.ping()
+    made.release()
+    app.close()
