@@ -84,6 +84,8 @@ class Settings:
     task_lost_after_s: float = _number(900.0, 0.1, 604_800)
     task_max_deliveries: int = _number(5, 1, 1000)
     visibility_timeout_s: int = _number(600, 1, 604_800)
+    # How soon another beat takes over from one that died.
+    beat_lock_timeout_s: int = _number(15, 4, 600)
     bridge_slice_s: float = _number(10.0, 0.1, 300)
     stream_max_entries: int = _number(1_000_000, 1000, 1_000_000_000)
 

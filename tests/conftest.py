@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -112,13 +113,26 @@ def template_database(postgres_url: str) -> str:
     return name
 
 
+@contextmanager
+def _cloned(url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    _administer(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _database(url, name)
+    _administer(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own."""
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    yield _database(postgres_url, name)
-    _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with _cloned(postgres_url, template_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    """A migrated database that the tests of one module share."""
+    with _cloned(postgres_url, template_database) as url:
+        yield url
 
 
 @pytest.fixture

@@ -157,5 +157,5 @@ def _beat(settings: Settings) -> dict[str, Any]:
         "redbeat_redis_url": settings.redis_url,
         "redbeat_redis_options": {"socket_timeout": 2.0, "socket_connect_timeout": 1.0},
         "redbeat_key_prefix": "omninode:redbeat:",
-        "redbeat_lock_timeout": 15,
+        "redbeat_lock_timeout": settings.beat_lock_timeout_s,
     }

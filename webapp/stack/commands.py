@@ -57,12 +57,27 @@ def up(data_dir: Path, port: int | None, flower: bool, detach: bool) -> None:
     except (ServerError, BridgeError) as problem:
         click.echo(f"Error: {problem}", err=True)
         code = 1
+    except OSError as problem:
+        # The terminal was closed, or the pipe that reads this has ended.
+        code = 1 if _tell(f"Error: {problem}") else 128 + signal.SIGHUP
     finally:
-        click.echo("Stopping …")
+        _tell("Stopping …")
         began = time.monotonic()
         stack.stop()
-        click.echo(f"Stopped in {time.monotonic() - began:.1f} s. The data stays in {data_dir}.")
+        told = _tell(f"Stopped in {time.monotonic() - began:.1f} s. The data stays in {data_dir}.")
+    if not told:
+        # Python would flush what it could not write, and complain of it.
+        os._exit(code)
     sys.exit(code)
+
+
+def _tell(text: str) -> bool:
+    """Says it to whoever may still listen; False where nobody does."""
+    try:
+        click.echo(text)
+    except OSError:
+        return False
+    return True
 
 
 @click.command()

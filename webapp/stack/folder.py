@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,12 @@ class StackFolder:
     def _key_file(self) -> Path:
         return self.path / "api_key"
 
-    def choose_ports(self, wanted: Mapping[str, int | None]) -> dict[str, int]:
+    def choose_ports(
+        self, wanted: Mapping[str, int | None], say: Callable[[str], None] = lambda _: None
+    ) -> dict[str, int]:
         """A free port for each part: the one asked for, else the last one, else the usual one, else any.
+
+        ``say`` hears of each part that can't have its last or usual one.
 
         Raises:
             ServerError: a port that was asked for is taken.
@@ -83,6 +87,8 @@ class StackFolder:
             candidates = [asked] if asked is not None else [remembered.get(name, usual), usual]
             free = [port for port in candidates if is_free(port) and port not in ports.values()]
             ports[name] = free[0] if free else free_port()
+            if ports[name] != candidates[0]:
+                say(f"port {candidates[0]} is taken by another program, {name} has {ports[name]} instead")
         _write(self._ports_file, ports)
         return ports
 

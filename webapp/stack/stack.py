@@ -78,7 +78,7 @@ class Stack:
         ended = leftovers.end_leftovers(folder)
         if ended:
             self._progress("cleaned up", 0.0, f"{len(ended)} processes of an earlier run were ended")
-        ports = folder.choose_ports(self._options.ports)
+        ports = folder.choose_ports(self._options.ports, lambda note: self._progress("ports", 0.0, note))
         began = time.monotonic()
         database = servers.postgres(folder.path / "postgres", ports["postgres"])
         broker = servers.valkey(folder.path / "valkey", ports["valkey"])
@@ -155,8 +155,8 @@ class Stack:
         while True:
             leftovers.note_pids(folder, self._supervisor.pids())
             try:
-                if self._supervisor.state_of(name) != "RUNNING":
-                    raise ServerError("not running yet")
+                if not self._supervisor.is_running(name):
+                    raise ServerError("it does not stay up")
                 probe()
             except Exception as problem:
                 if self._stopping.wait(_POLL_S):

@@ -25,7 +25,8 @@ from webapp.stack.servers import HOST, ServerError, dying_with_parent
 MARKER = "OMNINODE_STACK"
 _START_WITHIN_S = 15.0
 _POLL_S = 0.05
-_DOWN = ("FATAL", "EXITED", "UNKNOWN")
+_ENDED = ("BACKOFF", "FATAL", "EXITED")
+_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Supervisor:
     ) -> None:
         password = secrets.token_urlsafe(24)
         self._groups = {program.name: program.group for program in programs}
+        self._ends: dict[str, set[int]] = {program.name: set() for program in programs}
         self._log = folder.logs / "supervisor.log"
         config = folder.path / "supervisor.conf"
         _write_config(config, folder, port, password, programs)
@@ -79,13 +81,16 @@ class Supervisor:
         """Starts one program, and keeps it running from now on."""
         self._rpc.startProcess(self._full_name(name), False)
 
-    def state_of(self, name: str) -> str:
-        """The program's state in supervisord's words: STARTING, RUNNING, BACKOFF, FATAL, …"""
-        return str(self._rpc.getProcessInfo(self._full_name(name))["statename"])
+    def is_running(self, name: str) -> bool:
+        """Whether the program has run for a second and still does."""
+        info = self._rpc.getProcessInfo(self._full_name(name))
+        if info["statename"] in _ENDED:
+            self._ends[name].add(info["start"])
+        return bool(info["statename"] == "RUNNING")
 
     def has_given_up(self, name: str) -> bool:
-        """Whether the program ended and will not be started again."""
-        return self.state_of(name) in _DOWN
+        """Whether ``is_running`` saw the program end so often that another start would end no better."""
+        return len(self._ends[name]) >= _STARTS
 
     def pids(self) -> dict[str, int]:
         """The process id of each program that runs, and supervisord's own."""
@@ -157,7 +162,8 @@ def _write_config(path: Path, folder: StackFolder, port: int, password: str, pro
             "autostart=false",
             "autorestart=true",
             "startsecs=1",
-            "startretries=20",
+            # Once the stack is up, what dies comes back, however long its trouble lasts.
+            "startretries=1000000",
             f"stopsignal={program.stop_signal}",
             "stopwaitsecs=15",
             "killasgroup=true",

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import pytest
 
 from tasks.access.service import AccessService
 from tasks.db.pool import Database
-from tasks.settings import Settings
+from tasks.settings import Settings, load_settings
 from tests.integration.webapp.support import HOOK, closed_port
+from webapp.stack.process import ServerProcess
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "webapp" / "gunicorn.conf.py"), "webapp.wsgi:app"]
@@ -31,13 +33,15 @@ COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "webapp" / "gunico
 class Server:
     """A gunicorn of the test's own."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
         self.port = closed_port()
         self.log = log
+        self.database_url = database_url
+        self.redis_url = redis_url
         environ = {
             **os.environ,
-            "DATABASE_URL": settings.database_url,
-            "REDIS_URL": settings.redis_url,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
             "ENVIRONMENT": "test",
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(log.parent),
@@ -82,9 +86,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
-    started = Server(settings, tmp_path / "gunicorn.log")
+@contextmanager
+def running(database_url: str, redis_url: str, log: Path) -> Iterator[Server]:
+    """A server that is ready, for the block."""
+    started = Server(database_url, redis_url, log)
     try:
         eventually(started.is_ready)
         yield started
@@ -99,11 +104,33 @@ def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def headers(settings: Settings) -> Iterator[dict[str, str]]:
-    db = Database(settings, "test")
+def own_server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    """One whose processes the test may end."""
+    with running(settings.database_url, settings.redis_url, tmp_path / "gunicorn.log") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(
+    module_database_url: str, valkey_server: ServerProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One for the tests that only ask it."""
+    log = tmp_path_factory.mktemp("gunicorn") / "gunicorn.log"
+    with running(module_database_url, valkey_server.server.url, log) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def headers(server: Server) -> dict[str, str]:
+    return headers_for(server.database_url, server.redis_url)
+
+
+def headers_for(database_url: str, redis_url: str) -> dict[str, str]:
+    """What a client with a key of its own sends."""
+    db = Database(load_settings({"DATABASE_URL": database_url, "REDIS_URL": redis_url}), "test")
     _, secret = AccessService(db).create("tester", ["hooks:write", "hooks:read"])
-    yield {"X-API-Key": secret, "Content-Type": "application/json"}
     db.close()
+    return {"X-API-Key": secret, "Content-Type": "application/json"}
 
 
 def counted(server: Server, status: int) -> float:
@@ -113,7 +140,9 @@ def counted(server: Server, status: int) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-def test_two_processes_count_together_and_survive(server: Server, headers: dict[str, str]) -> None:
+def test_two_processes_count_together_and_survive(own_server: Server, settings: Settings) -> None:
+    server, headers = own_server, headers_for(settings.database_url, settings.redis_url)
+
     def post(_: int) -> int:
         return server.ask("POST", "/hooks", orjson.dumps(HOOK), headers)[0]
 
@@ -163,7 +192,8 @@ def test_broken_chunks_are_a_bad_request(server: Server, headers: dict[str, str]
     assert answer.startswith(b"HTTP/1.1 400"), server.log.read_text()
 
 
-def test_it_ends_gently_and_leaves_nothing(server: Server, headers: dict[str, str]) -> None:
+def test_it_ends_gently_and_leaves_nothing(own_server: Server, settings: Settings) -> None:
+    server, headers = own_server, headers_for(settings.database_url, settings.redis_url)
     assert server.ask("POST", "/hooks", orjson.dumps(HOOK), headers)[0] == 202
     folder = server.log.parent
     assert list(folder.glob("omninode-telemetry-*"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridges.kafka import confluent
 from bridges.kafka.admin import TopicAdmin
 from bridges.kafka.confluent import ConfluentProducer
 from bridges.kafka.connection import MAX_MESSAGE_BYTES, SinkUnavailable
@@ -39,7 +40,11 @@ def adapter(request: pytest.FixtureRequest) -> Adapter:
 
 
 @pytest.fixture
-def producer(settings: Settings, admin: TopicAdmin, topic: str, adapter: Adapter) -> Iterator[Producer]:
+def producer(
+    settings: Settings, admin: TopicAdmin, topic: str, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Producer]:
+    # What becomes of events that are not taken is the same after 5 s as after 20.
+    monkeypatch.setattr(confluent, "DELIVERY_TIMEOUT_MS", 5_000)
     admin.ensure([topic])
     producer = adapter(settings)
     yield producer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -39,6 +40,24 @@ def write_way(settings: Settings, *task_ids: str) -> None:
 
 def drained(runtime: Runtime, seconds: float = 0.3) -> Any:
     return Drain(runtime).run(seconds)
+
+
+class Draining:
+    """A drain in a thread of its own, for the ``with`` block."""
+
+    def __init__(self, runtime: Runtime, outage: Outage | None = None) -> None:
+        self._stop = threading.Event()
+        self._drain = Drain(runtime, outage, self._stop.is_set)
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Draining:
+        self._result = self._pool.submit(self._drain.run, 60.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.outcome = self._result.result(30)
+        self._pool.shutdown()
 
 
 def journal_rows(runtime: Runtime) -> int:
@@ -99,14 +118,12 @@ def test_a_death_before_the_commit_loses_nothing(runtime: Runtime, settings: Set
 
 def test_flushall_under_a_running_drain(runtime: Runtime, settings: Settings) -> None:
     write_way(settings, "a")
-    running = threading.Thread(target=drained, args=(runtime, 6.0))
-    running.start()
     service = TaskStateService(runtime.db)
-    wait_until(lambda: service.list().items)
-    client(runtime).flushall()
-    write_way(settings, "b")
-    wait_until(lambda: len(service.list().items) == 2)
-    running.join()
+    with Draining(runtime):
+        wait_until(lambda: service.list().items)
+        client(runtime).flushall()
+        write_way(settings, "b")
+        wait_until(lambda: [task["state"] for task in service.list().items] == ["succeeded"] * 2)
     assert journal_rows(runtime) == 8
 
 
@@ -166,17 +183,14 @@ def test_what_postgresql_refuses_does_not_hold_up_the_rest(runtime: Runtime, set
 
 
 def test_only_one_drains(runtime: Runtime, settings: Settings) -> None:
-    first: list[Any] = []
-    running = threading.Thread(target=lambda: first.append(drained(runtime, 2.0)))
-    running.start()
     other = Runtime(settings, "other")
     try:
-        wait_until(lambda: _lock_is_held(other))
-        assert drained(other, 2.0).held is False
+        with Draining(runtime) as first:
+            wait_until(lambda: _lock_is_held(other))
+            assert drained(other, 2.0).held is False
     finally:
         other.close()
-        running.join()
-    assert first[0].held is True
+    assert first.outcome.held is True
 
 
 def _lock_is_held(runtime: Runtime) -> bool:
@@ -204,9 +218,10 @@ def test_whoever_lost_the_connection_cannot_commit(
                 other.execute("SELECT pg_terminate_backend(%(pid)s)", {"pid": tx.raw.info.backend_pid})
 
     monkeypatch.setattr(store, "apply", cut)
-    outcome = drained(runtime, 3.0)
+    with Draining(runtime) as draining:
+        wait_until(lambda: client(runtime).xlen(STREAM) == 0)
     assert deaths == [1]
-    assert (outcome.transitions, outcome.repeated) == (4, 0)
+    assert (draining.outcome.transitions, draining.outcome.repeated) == (4, 0)
     assert journal_rows(runtime) == 4
 
 
@@ -214,18 +229,15 @@ def test_redis_away_is_waited_for(
     runtime: Runtime, settings: Settings, valkey_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    outage = Outage()
-    result: list[Any] = []
-    running = threading.Thread(target=lambda: result.append(Drain(runtime, outage).run(8.0)))
-    running.start()
-    wait_until(lambda: _lock_is_held(runtime))
-    valkey_server.kill()
-    wait_until(lambda: "mirror-waits" in caplog.text)
-    valkey_server.restart()
-    write_way(settings, "a")
     service = TaskStateService(runtime.db)
-    wait_until(lambda: service.list(state="succeeded").items)
-    running.join()
+    with Draining(runtime, Outage()):
+        wait_until(lambda: _lock_is_held(runtime))
+        valkey_server.kill()
+        wait_until(lambda: "mirror-waits" in caplog.text)
+        valkey_server.restart()
+        write_way(settings, "a")
+        wait_until(lambda: service.list(state="succeeded").items)
+        wait_until(lambda: "mirror-goes-on" in caplog.text)
     assert caplog.text.count("mirror-waits") == 1
     assert caplog.text.count("mirror-goes-on") == 1
 

@@ -103,8 +103,8 @@ class Journal:
         with self.db.transaction() as tx:
             return tx.all("SELECT id, event_id, event_type, aggregate_id, version FROM journal ORDER BY id")
 
-    def topics(self) -> list[str]:
-        types = {row["event_type"] for row in self.rows()}
+    def topics(self, rows: list[dict[str, Any]] | None = None) -> list[str]:
+        types = {row["event_type"] for row in (self.rows() if rows is None else rows)}
         return sorted(topic_for(kind, self.settings.environment) for kind in types)
 
     def read(self, topics: list[str]) -> list[InRecord]:
@@ -114,17 +114,22 @@ class Journal:
         return self.read(self.topics())
 
     def wait_all_on_kafka(self, seconds: float) -> None:
-        """Reads until Kafka has held each event of the journal; an event that isn't the journal's fails the test."""
-        deadline = time.monotonic() + seconds
-        missing = {row["event_id"] for row in self.rows()}
+        """Reads until Kafka has held each event of the journal, while at least every ``seconds`` something comes; an
+        event that isn't the journal's fails the test."""
+        rows = self.rows()
+        missing = {row["event_id"] for row in rows}
         known = set(missing)
+        topics = self.topics(rows)
+        came_at = time.monotonic()
         with TopicReader(self.settings) as reader:
             while missing:
-                assert time.monotonic() < deadline, (
+                assert time.monotonic() - came_at < seconds, (
                     f"{len(missing)} not on Kafka; relay status: {self.service.status()}"
                 )
-                reader.take_up(self.topics())
+                reader.take_up(topics)
                 found = event_ids(reader.poll(0.2))
+                if found:
+                    came_at = time.monotonic()
                 assert found <= known
                 missing -= found
 

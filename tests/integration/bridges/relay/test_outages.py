@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bridges.kafka.admin import TopicAdmin
+from bridges.relay import loop
 from bridges.relay.loop import relay
 from bridges.relay.notes import DOWN
 from bridges.relay.sink import SinkHolder
@@ -54,7 +55,10 @@ def test_kafka_that_is_away_is_said_once_and_caught_up_with(
     assert said == ["kafka-unavailable", "kafka-available"]
 
 
-def test_kafka_that_hangs_is_waited_for(journal: Journal, start_relay: Start, fresh_kafka: ServerProcess):
+def test_kafka_that_hangs_is_waited_for(
+    journal: Journal, start_relay: Start, fresh_kafka: ServerProcess, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "_SAY_SLOW_AFTER_S", 1.0)
     journal.write(10)
     start_relay()
     journal.wait_caught_up()

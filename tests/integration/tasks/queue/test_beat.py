@@ -13,7 +13,7 @@ import redis
 from tests.integration.conftest import wait_until
 
 SCHEDULE = "omninode:redbeat::schedule"
-FAST = {"SWEEP_INTERVAL_S": "0.5"}
+FAST = {"SWEEP_INTERVAL_S": "0.5", "BEAT_LOCK_TIMEOUT_S": "5"}
 
 
 def sent(url: str) -> Counter[str]:

@@ -39,7 +39,10 @@ def test_a_remembered_port_that_is_taken_now_is_replaced(folder: StackFolder) ->
     with socket.socket() as other:
         other.bind((HOST, port))
         other.listen()
-        assert folder.choose_ports({})["http"] != port
+        said: list[str] = []
+        instead = folder.choose_ports({}, said.append)["http"]
+    assert instead != port
+    assert said == [f"port {port} is taken by another program, http has {instead} instead"]
 
 
 def test_the_state_file_is_replaced_whole_and_private(folder: StackFolder) -> None:
