@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -159,3 +160,31 @@ def test_a_taken_port_is_told(user: StackUser) -> None:
         done = user.command("up", "--port", str(port), check=False)
     assert done.returncode == 1
     assert f"Port {port} for http is taken" in done.stderr
+
+
+def test_a_reader_that_goes_away_stops_it_cleanly(user: StackUser) -> None:
+    """As a terminal that is closed: the next word that it would say has nobody to hear it."""
+    line = [sys.executable, "-m", "webapp.stack", "up", "--no-flower", "--data-dir", str(user.data)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 128 + signal.SIGHUP
+    assert user.processes() == []
+    assert not (user.data / "stack.json").exists()
+
+
+def test_a_server_that_does_not_start_is_told_soon_with_the_end_of_its_log(user: StackUser) -> None:
+    rotten = user.data / "valkey" / "appendonlydir"
+    shutil.rmtree(rotten, ignore_errors=True)
+    rotten.mkdir(parents=True)
+    (rotten / "appendonly.aof.manifest").write_text("rotten")
+    began = time.monotonic()
+    done = user.command("up", "--no-flower", check=False)
+    assert time.monotonic() - began < 45
+    assert done.returncode == 1
+    assert "valkey does not start" in done.stderr
+    assert "manifest" in done.stderr.split("The end of ")[1]
+    shutil.rmtree(rotten)
