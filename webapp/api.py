@@ -19,6 +19,9 @@ from webapp.hooks.schemas import BatchSchema, FieldErrorSchema
 from webapp.json_provider import dumps
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
+from webapp.workflows import definition_views, shared
+from webapp.workflows import views as runs
+from webapp.workflows.schemas import ChartSchema
 
 _DESCRIPTION = """A webhook becomes a durable, handled job; every change of state is mirrored to PostgreSQL and Kafka.
 
@@ -85,8 +88,9 @@ def install(app: Flask) -> None:
     api = BridgeApi(app, spec_kwargs={"info": {"description": description}})
     _describe_shared(api)
     hooks.install(app)
+    shared.install(app)
     checks.install(app)
-    for blueprint in (hooks.blueprint, tasks, health):
+    for blueprint in (hooks.blueprint, definition_views.blueprint, runs.blueprint, tasks, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     app.extensions["bridge-openapi"] = dumps(api.spec.to_dict()).decode()
@@ -102,6 +106,7 @@ def _version() -> str:
 def _describe_shared(api: BridgeApi) -> None:
     components = api.spec.components
     components.schema("Batch", schema=BatchSchema)
+    components.schema("Chart", schema=ChartSchema)
     components.security_scheme(
         "bearerKey", {"type": "http", "scheme": "bearer", "description": "An API key, `omni_…`."}
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -58,12 +59,15 @@ def read_json(request: Request, max_depth: int) -> Any:
     return value
 
 
-def read_raw(request: Request) -> bytes:
-    """The body's bytes, where its headers say that they are JSON in UTF-8. Raises: as ``read_json``."""
-    if request.mimetype != "application/json":
-        raise UnsupportedMedia("The body must be sent as Content-Type: application/json.")
+def read_raw(request: Request, media_types: Sequence[str] = ("application/json",)) -> bytes:
+    """The body's bytes, where its headers say that they are of one of ``media_types``, in UTF-8.
+
+    Raises: as ``read_json``.
+    """
+    if request.mimetype not in media_types:
+        raise UnsupportedMedia(f"The body must be sent as Content-Type: {' or '.join(media_types)}.")
     if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-        raise UnsupportedMedia("JSON is read as UTF-8 only (RFC 8259, section 8.1).")
+        raise UnsupportedMedia("The body is read as UTF-8 only (RFC 8259, section 8.1).")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("The body must not be compressed.")
     limit = request.max_content_length or 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,9 @@ from flask import request
 
 from tasks.errors import FieldError, ValidationFailed
 from tasks.paging import Page, decode_cursor
+
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def cursor_of(query: Mapping[str, Any], length: int) -> str | None:
@@ -24,6 +28,15 @@ def cursor_of(query: Mapping[str, Any], length: int) -> str | None:
             "The cursor was not made by this server.", errors=[FieldError("/cursor", "unknown cursor")]
         )
     return cursor
+
+
+def times_of(query: Mapping[str, Any]) -> dict[str, Any]:
+    """``since`` and ``until`` of ``query``, within what PostgreSQL and Python can both count with."""
+    since, until = query.get("since"), query.get("until")
+    return {
+        "since": max(since, _EARLIEST) if since else None,
+        "until": min(max(until, _EARLIEST), _LATEST) if until else None,
+    }
 
 
 def next_link(page: Page) -> str | None:

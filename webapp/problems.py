@@ -14,7 +14,8 @@ from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from tasks.errors import BridgeError, Forbidden, Unauthorized
+from tasks.errors import BridgeError, FieldError, Forbidden, Unauthorized
+from tasks.workflows.definition.mistakes import Mistake
 from webapp.json_provider import dumps
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def problem(
     status: int,
     title: str,
     detail: str,
-    errors: list[dict[str, str]] | None = None,
+    errors: list[dict[str, Any]] | None = None,
     retry_after_s: float | None = None,
 ) -> Response:
     """A problem+json response; ``retry_after_s`` becomes whole seconds, at least one."""
@@ -73,8 +74,16 @@ def as_item(error: BridgeError) -> dict[str, Any]:
         "status": error.status,
         "code": error.code,
         "detail": error.detail,
-        "errors": [{"pointer": item.pointer, "detail": item.detail} for item in error.errors],
+        "errors": [as_mistake(item) for item in error.errors],
     }
+
+
+def as_mistake(item: FieldError) -> dict[str, Any]:
+    """One mistake in an input, with its place in the text where that is known."""
+    mistake: dict[str, Any] = {"pointer": item.pointer, "detail": item.detail}
+    if isinstance(item, Mistake) and item.line is not None:
+        mistake |= {"line": item.line, "column": item.column}
+    return mistake
 
 
 def _of_bridge_error(error: BridgeError) -> ResponseReturnValue:

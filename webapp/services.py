@@ -5,6 +5,7 @@ Views import ``services()`` from here; nothing below this module knows Flask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -21,6 +22,9 @@ from tasks.queue.hints import hint_sender
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
+from tasks.workflows.definition.context import Known
+from tasks.workflows.reading import Reading
+from webapp.workflows.known import knower
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Services:
     admission: Admission
     access: AccessService
     tasks: TaskStateService
+    reading: Reading
+    known: Callable[[], Known]
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -55,6 +61,8 @@ def install(app: Flask, settings: Settings) -> None:
         admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
         access=AccessService(runtime.db),
         tasks=TaskStateService(runtime.db),
+        reading=Reading(runtime.db),
+        known=knower(celery, settings),
     )
 
 

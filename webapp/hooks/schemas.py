@@ -111,6 +111,8 @@ class FieldErrorSchema(Schema):
 
     pointer = fields.String(required=True, metadata={"description": "JSON Pointer (RFC 6901) to the value."})
     detail = fields.String(required=True)
+    line = fields.Integer(metadata={"description": "Of a text that was sent, counted from 1."})
+    column = fields.Integer()
 
 
 class AcceptedSchema(Schema):

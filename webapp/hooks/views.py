@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +17,11 @@ from webapp.hooks import batch, schemas
 from webapp.hooks.answers import accepted_answer, links
 from webapp.hooks.idempotency import delivery_id
 from webapp.json_provider import dumps
-from webapp.paging import cursor_of, next_link
+from webapp.paging import cursor_of, next_link, times_of
 from webapp.services import of, services
 
 blueprint = ApiBlueprint("hooks", description="Webhooks: accepted durably, handled by workers, told on Kafka.")
 
-_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 _HOOK_EXAMPLE = {
     "source": "billing-api",
     "action": "startup",
@@ -117,13 +114,11 @@ def list_hooks(query: dict[str, Any]) -> dict[str, Any]:
 
     Newest first, by source, event type, state and time.
     """
-    since, until = query.get("since"), query.get("until")
     page = services().hooks.list(
         source=query.get("source"),
         event_type=query.get("type"),
         state=query.get("state"),
-        since=max(since, _EARLIEST) if since else None,
-        until=min(max(until, _EARLIEST), _LATEST) if until else None,
+        **times_of(query),
         limit=query["limit"],
         cursor=cursor_of(query, 1),
     )
