@@ -12,7 +12,6 @@ import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from bridges.kafka.connection import BOOTSTRAP_TIMEOUT_MS, MAX_MESSAGE_BYTES, SinkUnavailable
@@ -58,14 +57,13 @@ class ConfluentProducer:
 
     def publish(self, records: Sequence[OutRecord]) -> Delivery:
         """See ``Producer``."""
-        delivery = _ConfluentDelivery(self, self._producer, len(records))
+        delivery = _ConfluentDelivery(self, self._producer, records)
         self._open.add(delivery)
-        produce = self._producer.produce
+        produce, settle = self._producer.produce, delivery.settle
         for place, (topic, key, value, headers) in enumerate(records):
             if self._stopped is not None:
                 delivery.refuse(place, self._stopped)
                 break
-            settle = partial(delivery.settle, place)
             try:
                 if topic not in self._topics:
                     self._learn_of(topic)
@@ -130,33 +128,43 @@ class ConfluentProducer:
 
 
 class _ConfluentDelivery:
-    def __init__(self, port: ConfluentProducer, producer: Any, count: int) -> None:
+    """All records share one callback: one for each would cost as much again as sending does.
+
+    So which record was confirmed is not known, only how many; and which failed is looked up.
+    """
+
+    def __init__(self, port: ConfluentProducer, producer: Any, records: Sequence[OutRecord]) -> None:
         self._port = port
         self._producer = producer
-        self._left = count
-        self._count = count
-        self._done = bytearray(count)
+        self._records = records
+        self._left = len(records)
         self._failures: dict[int, Any] = {}
 
-    def settle(self, place: int, error: Any, _message: Any) -> None:
-        """The callback of one record."""
+    def settle(self, error: Any, message: Any) -> None:
+        """The callback of a record."""
         self._left -= 1
-        self._done[place] = 1
         if error is not None:
-            self._failures[place] = error
+            self._failures.setdefault(self._place_of(message), error)
             self._port.stop(error)
 
     def refuse(self, place: int, error: Any) -> None:
         """The record at ``place`` was not taken, nor those after it."""
-        self._failures[place] = error
-        self._left -= self._count - place
-        self._done[place:] = b"\1" * (self._count - place)
+        self._failures.setdefault(place, error)
+        self._left -= len(self._records) - place
 
     def abandon(self, error: Any) -> None:
         """Nobody will say what became of the records that are left."""
-        for place in range(self._count):
-            if not self._done[place]:
-                self.settle(place, error, None)
+        if self._left > 0:
+            self._failures.setdefault(0, error)
+            self._left = 0
+
+    def _place_of(self, message: Any) -> int:
+        """The first record that is as ``message``: what lies between equal ones is sent again, which does no harm."""
+        topic, key, value = message.topic(), message.key(), message.value()
+        for place, record in enumerate(self._records):
+            if record.value == value and record.key == key and record.topic == topic:
+                return place
+        return 0
 
     def wait(self, timeout_s: float, *, hurry: bool) -> bool:
         deadline = time.monotonic() + timeout_s
@@ -173,7 +181,8 @@ class _ConfluentDelivery:
     def failure(self) -> Failure | None:
         if self._left <= 0 and not self._failures:
             return None
-        place = min((*self._failures, *([self._done.index(0)] if 0 in self._done else [])))
+        # While some are open, any of them may be the first that is not confirmed.
+        place = min(self._failures) if self._left <= 0 else 0
         error = self._failures.get(place)
         if error is None:
             return Failure(place, "no answer in time", too_large=False)

@@ -118,6 +118,11 @@ class EnvelopeWriter:
         self._missing = [name for name in _REQUIRED if name not in fields]
         self._beginning = _encoded(fields)[:-1] + b","
 
+    @property
+    def beginning(self) -> str:
+        """The text with which every envelope of this source begins, up to where its own fields follow."""
+        return self._beginning.decode()
+
     def write(self, own: dict[str, Any]) -> bytes:
         """The envelope of an event with the fields ``own``, in the order given; none may be None.
 

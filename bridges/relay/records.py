@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import orjson
 
@@ -12,6 +13,7 @@ from bridges.kafka.producer import OutRecord
 from bridges.onex.envelope import ENVELOPE_VERSION, EnvelopeWriter, JsonText
 from bridges.onex.headers import EventHeaders
 from bridges.onex.topics import topic_for
+from bridges.relay.quick import envelope_of
 from bridges.relay.reader import JournalRow
 from tasks.errors import ValidationFailed
 from tasks.settings import Settings
@@ -45,6 +47,7 @@ class RecordMaker:
                 "environment": settings.environment,
             }
         )
+        self._beginning = self._envelopes.beginning
 
     def record(self, row: JournalRow) -> OutRecord:
         """The record of a row, with the aggregate's id as its key.
@@ -52,30 +55,14 @@ class RecordMaker:
         Raises:
             ValidationFailed: the row makes no valid envelope or topic, or the record is too large.
         """
-        fields = {
-            "event_id": row.event_id,
-            "event_type": row.event_type,
-            "event_timestamp": row.recorded_at,
-            "partition_key": row.aggregate_id,
-            "metadata": {
-                "aggregate_type": row.aggregate_type,
-                "aggregate_id": row.aggregate_id,
-                "aggregate_version": row.version,
-                "journal_id": row.id,
-            },
-            "payload": JsonText(row.payload),
-        }
-        if row.correlation_id is not None:
-            fields["correlation_id"] = row.correlation_id
-        if row.causation_id is not None:
-            fields["causation_id"] = row.causation_id
+        value = envelope_of(row, self._beginning) or self._envelopes.write(_fields_of(row))
         record = OutRecord(
             topic_for(row.event_type, self._environment),
             row.aggregate_id.encode(),
-            self._envelopes.write(fields),
+            value,
             self._headers.of(row.event_id, row.event_type, row.recorded_at, row.correlation_id),
         )
-        if len(record.value) + _WORTH_MEASURING_BYTES > self._max_record_bytes:
+        if len(value) + _WORTH_MEASURING_BYTES > self._max_record_bytes:
             self._measure(record)
         return record
 
@@ -95,6 +82,27 @@ class RecordMaker:
             return topic_for(event_type, self._environment)
         except ValidationFailed:
             return topic_for("unroutable", self._environment, topic_class="dlt")
+
+
+def _fields_of(row: JournalRow) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "event_id": row.event_id,
+        "event_type": row.event_type,
+        "event_timestamp": row.recorded_at,
+        "partition_key": row.aggregate_id,
+        "metadata": {
+            "aggregate_type": row.aggregate_type,
+            "aggregate_id": row.aggregate_id,
+            "aggregate_version": row.version,
+            "journal_id": row.id,
+        },
+        "payload": JsonText(row.payload),
+    }
+    if row.correlation_id is not None:
+        fields["correlation_id"] = row.correlation_id
+    if row.causation_id is not None:
+        fields["causation_id"] = row.causation_id
+    return fields
 
 
 def _version() -> str | None:
