@@ -12,6 +12,8 @@ from contextvars import ContextVar
 
 from tasks.ids import new_id
 
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
 _VALID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _current: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
@@ -44,3 +46,19 @@ def bind(value: str | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def traceparent(correlation_id: str, event_id: str) -> str | None:
+    """The trace context (W3C Trace Context, section 3.2) of an event whose correlation id is a trace id or a whole
+    ``traceparent``; else None.
+
+    The parent id is the last half of the event's id: the span of this event, the same however often it is sent.
+    """
+    if len(correlation_id) == 32 and _TRACE_ID.fullmatch(correlation_id):
+        trace_id, flags = correlation_id, "01"
+    elif match := _TRACEPARENT.fullmatch(correlation_id):
+        trace_id, flags = match[1], match[2]
+    else:
+        return None
+    span_id = event_id.replace("-", "")[16:].lower()
+    return f"00-{trace_id}-{span_id}-{flags}" if span_id.strip("0") else None

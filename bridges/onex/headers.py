@@ -5,17 +5,15 @@ Sources: CloudEvents Kafka Protocol Binding 1.0.2; W3C Trace Context, section 3.
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote
 
 from bridges.onex.topics import cloud_event_type
+from tasks.correlation import traceparent
 
 Header = tuple[str, bytes]
 
 _SPEC_VERSION: Header = ("ce_specversion", b"1.0")
 _CONTENT_TYPE: Header = ("content-type", b"application/json")
-_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
 
 
 class EventHeaders:
@@ -48,18 +46,3 @@ class EventHeaders:
         if header is None:
             header = self._types[event_type] = ("ce_type", cloud_event_type(event_type).encode())
         return header
-
-
-def traceparent(correlation_id: str, event_id: str) -> str | None:
-    """The trace context of an event whose correlation id is a trace id or a whole ``traceparent``; else None.
-
-    The parent id is the last half of the event's id: the span of this event, the same however often it is sent.
-    """
-    if len(correlation_id) == 32 and _TRACE_ID.fullmatch(correlation_id):
-        trace_id, flags = correlation_id, "01"
-    elif match := _TRACEPARENT.fullmatch(correlation_id):
-        trace_id, flags = match[1], match[2]
-    else:
-        return None
-    span_id = event_id.replace("-", "")[16:].lower()
-    return f"00-{trace_id}-{span_id}-{flags}" if span_id.strip("0") else None

@@ -69,6 +69,11 @@ def redacted_text(value: Any) -> bytes:
     return orjson.dumps(redact(value)) if may_hold_secrets(text) else text
 
 
+def names_secret(name: str) -> bool:
+    """Whether what stands under this name is taken for a secret: password, token, api_key, …"""
+    return _SECRET_NAME.search(name) is not None
+
+
 def _is_secret(key: Any, value: Any) -> bool:
     # Counts such as input_tokens are numbers and stay.
-    return isinstance(key, str) and not isinstance(value, int | float | None) and bool(_SECRET_NAME.search(key))
+    return isinstance(key, str) and not isinstance(value, int | float | None) and names_secret(key)

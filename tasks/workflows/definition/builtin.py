@@ -19,6 +19,11 @@ from tasks.workflows.definition.specs import Anything, Condition, Existing, Flag
 from tasks.workflows.expressions import names
 
 _HEADER = "[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
+# What the connection, the limits on the answer and the allow-list decide, and no step.
+_NOT_FOR_STEPS = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te", "trailer", "upgrade",
+     "expect", "keep-alive", "proxy-authorization", "proxy-connection"}
+)  # fmt: skip
 _LONG = 30 * 86_400  # what a step may wait for
 
 
@@ -33,6 +38,10 @@ def _verify_http(made: dict[str, Any], path: Path, context: Context) -> None:
     if "body" in made and "json" in made:
         context.wrong(path / "json", "a request has 'body' or 'json', not both")
     headers, secrets = made.get("headers"), made.get("secrets")
+    for field, given in (("headers", headers), ("secrets", secrets)):
+        for name in given if type(given) is dict else ():
+            if name.lower() in _NOT_FOR_STEPS:
+                context.wrong(path / field / name, "a step can't set this header")
     if type(headers) is dict and type(secrets) is dict:
         lower = {name.lower() for name in headers}
         for name in secrets:

@@ -1,1 +1,8 @@
-"""What runs the kinds of steps that do work of their own: one module for each kind, registered in ``KINDS``."""
+"""What runs the kinds of steps that do work of their own, one module or package each.
+
+Importing this package registers all of them in ``KINDS``.
+"""
+
+from tasks.workflows.kinds import http, task
+
+__all__ = ["http", "task"]

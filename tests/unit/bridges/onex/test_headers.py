@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridges.onex.headers import EventHeaders, traceparent
+from bridges.onex.headers import EventHeaders
+from tasks.correlation import traceparent
 
 EVENT_ID = "01a20976-3cfc-79d2-ad81-0be7830da040"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
