@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bridges.onex.topics import is_event_type
 from tasks.errors import FieldError, MalformedInput, ValidationFailed
+from tasks.journal.types import is_event_type
 from tasks.settings import ENVIRONMENTS
 
 ENVELOPE_VERSION = "1.0"

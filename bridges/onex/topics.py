@@ -10,20 +10,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from tasks.errors import FieldError, ValidationFailed
+from tasks.journal.types import EVENT_TYPE, is_event_type
 from tasks.settings import ENVIRONMENTS
 
 CLASSES = ("evt", "cmd", "rsp", "met", "aud", "dlt")
 DEAD_LETTER_SUFFIX = ".dlq"
 
 _PREFIX = "omninode_bridge.onex"
-_NAME = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
-_EVENT_TYPE = re.compile(_NAME)
 _TOPIC = re.compile(
     rf"(?P<env>{'|'.join(ENVIRONMENTS)})\.{re.escape(_PREFIX)}\.(?P<kind>{'|'.join(CLASSES)})"
-    rf"\.(?P<name>{_NAME})\.v(?P<version>[1-9][0-9]*)(?P<dlq>\.dlq)?"
+    rf"\.(?P<name>{EVENT_TYPE})\.v(?P<version>[1-9][0-9]*)(?P<dlq>\.dlq)?"
 )
-# Kafka allows names of 249 characters; this leaves room for the rest of the name and for `.dlq`.
-_LONGEST_EVENT_TYPE = 180
 # Every event is an `evt`, except these.
 _CLASS_OF = {"performance": "met", "security": "aud"}
 
@@ -36,11 +33,6 @@ class Topic(NamedTuple):
     event_type: str
     version: int
     dead_letter: bool = False
-
-
-def is_event_type(text: object) -> bool:
-    """Whether ``text`` may be an event type: kebab case, at most 180 characters."""
-    return isinstance(text, str) and len(text) <= _LONGEST_EVENT_TYPE and _EVENT_TYPE.fullmatch(text) is not None
 
 
 def class_of(event_type: str) -> str:

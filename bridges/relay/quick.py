@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import orjson
 
-from bridges.onex.topics import is_event_type
 from bridges.relay.reader import JournalRow
+from tasks.journal.types import is_event_type
 
 _LONGEST_TEXT = 1024
 _LENGTH_OF_ID = 36
@@ -21,10 +21,10 @@ _LENGTH_OF_TIME = 27
 
 def envelope_of(row: JournalRow, beginning: str) -> bytes | None:
     """The envelope of a row that PostgreSQL gave, after ``beginning``; None where only the writer can tell."""
-    number, event_id, kind, key, version, event_type, payload, correlation_id, causation_id, at = row
+    number, event_id, kind, name, version, event_type, payload, correlation_id, causation_id, at, key = row
     if not (
         payload[:1] == "{"
-        and 0 < len(key) <= _LONGEST_TEXT
+        and 0 < len(name) <= _LONGEST_TEXT
         and len(at) == _LENGTH_OF_TIME
         and len(event_id) == _LENGTH_OF_ID
         and _is_event_type(event_type)
@@ -39,10 +39,14 @@ def envelope_of(row: JournalRow, beginning: str) -> bytes | None:
         if not 0 < len(causation_id) <= _LONGEST_TEXT:
             return None
         ending += f',"causation_id":{_quoted(causation_id)}'
-    quoted_key = _quoted(key)
+    quoted_name = quoted_key = _quoted(name)
+    if key:
+        if len(key) > _LONGEST_TEXT:
+            return None
+        quoted_key = _quoted(key)
     return (
         f'{beginning}"event_id":"{event_id}","event_type":"{event_type}","event_timestamp":"{at}"'
-        f',"partition_key":{quoted_key},"metadata":{{"aggregate_type":{_quoted(kind)},"aggregate_id":{quoted_key}'
+        f',"partition_key":{quoted_key},"metadata":{{"aggregate_type":{_quoted(kind)},"aggregate_id":{quoted_name}'
         f',"aggregate_version":{version},"journal_id":{number}}},"payload":{payload}{ending}}}'
     ).encode()
 

@@ -43,6 +43,12 @@ class JournalRow(NamedTuple):
     correlation_id: str | None
     causation_id: str | None
     recorded_at: str
+    partition_key: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What keeps it in order on Kafka: by default its aggregate."""
+        return self.partition_key or self.aggregate_id
 
 
 class Page(NamedTuple):

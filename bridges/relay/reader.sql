@@ -6,7 +6,8 @@
 DECLARE relay_rows NO SCROLL CURSOR FOR
 SELECT id, event_id::text, aggregate_type, aggregate_id, version, event_type, payload::text,
        correlation_id, causation_id,
-       to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+       to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       partition_key
 FROM journal
 WHERE id > %(after)s
 ORDER BY id

@@ -50,7 +50,7 @@ class RecordMaker:
         self._beginning = self._envelopes.beginning
 
     def record(self, row: JournalRow) -> OutRecord:
-        """The record of a row, with the aggregate's id as its key.
+        """The record of a row, with its own key, or the aggregate's id, as the key.
 
         Raises:
             ValidationFailed: the row makes no valid envelope or topic, or the record is too large.
@@ -58,7 +58,7 @@ class RecordMaker:
         value = envelope_of(row, self._beginning) or self._envelopes.write(_fields_of(row))
         record = OutRecord(
             topic_for(row.event_type, self._environment),
-            row.aggregate_id.encode(),
+            row.key.encode(),
             value,
             self._headers.of(row.event_id, row.event_type, row.recorded_at, row.correlation_id),
         )
@@ -75,7 +75,7 @@ class RecordMaker:
     def dead_letter(self, row: JournalRow, reason: str, attempts: int = 0) -> OutRecord:
         """The record that tells of a row that can't be sent, for the dead-letter topic of its own."""
         data = orjson.dumps({**row._asdict(), "payload": orjson.Fragment(row.payload)})
-        return dead_letter(self._topic_of(row.event_type), row.aggregate_id, data, reason, retry_attempts=attempts)
+        return dead_letter(self._topic_of(row.event_type), row.key, data, reason, retry_attempts=attempts)
 
     def _topic_of(self, event_type: str) -> str:
         try:
@@ -89,7 +89,7 @@ def _fields_of(row: JournalRow) -> dict[str, Any]:
         "event_id": row.event_id,
         "event_type": row.event_type,
         "event_timestamp": row.recorded_at,
-        "partition_key": row.aggregate_id,
+        "partition_key": row.key,
         "metadata": {
             "aggregate_type": row.aggregate_type,
             "aggregate_id": row.aggregate_id,

@@ -2,15 +2,17 @@
 
 -- name: append --
 -- Many rows in one statement. WITH ORDINALITY keeps the caller's order, so ids follow it.
-INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id)
-SELECT event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id
+INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id,
+                     partition_key)
+SELECT event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id,
+       partition_key
 FROM ROWS FROM (
     json_to_recordset(%(rows)s::json) AS (
         event_id uuid, aggregate_type text, aggregate_id text, version integer, event_type text, payload jsonb,
-        correlation_id text, causation_id text
+        correlation_id text, causation_id text, partition_key text
     )
 ) WITH ORDINALITY AS rows (
-    event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id, place
+    event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id, partition_key, place
 )
 ORDER BY place
 RETURNING id

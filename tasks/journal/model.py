@@ -30,7 +30,10 @@ REDACTED = "[redacted]"
 
 @dataclass(frozen=True)
 class JournalEvent:
-    """One row to be: ``version`` counts the aggregate's changes from 1, ``event_type`` is the topic's kebab name."""
+    """One row to be: ``version`` counts the aggregate's changes from 1, ``event_type`` is the topic's kebab name.
+
+    ``partition_key``: what keeps it in order on Kafka, where that is not its aggregate.
+    """
 
     aggregate_type: str
     aggregate_id: str
@@ -40,6 +43,7 @@ class JournalEvent:
     correlation_id: str | None = None
     causation_id: str | None = None
     event_id: UUID = field(default_factory=new_id)
+    partition_key: str | None = None
 
 
 def may_hold_secrets(text: bytes) -> bool:

@@ -66,4 +66,5 @@ def _row(event: JournalEvent) -> dict[str, Any]:
         "payload": orjson.Fragment(redacted_text(event.payload)),
         "correlation_id": event.correlation_id,
         "causation_id": event.causation_id,
+        "partition_key": event.partition_key,
     }

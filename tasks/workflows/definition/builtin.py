@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.workflows.definition.actions import MAX_TIMEOUT_S, ActionSpec
 from tasks.workflows.definition.context import Context
+from tasks.workflows.definition.event_types import EventType
 from tasks.workflows.definition.kinds import Kind, Kinds
 from tasks.workflows.definition.mistakes import Path
 from tasks.workflows.definition.model import KEY, NAME, VERSION
@@ -154,7 +155,7 @@ EMIT = Kind(
     "emit",
     Shape(
         {
-            "event": Field(Text(1, 100, pattern=NAME, looks="the type of an event"), True, "The event's type."),
+            "event": Field(EventType(), True, "The event's type."),
             "data": Field(Anything(dict), about="Its payload."),
             "key": Field(Text(1, 200, template=True), about="What keeps events in order; without it the run's id."),
         }

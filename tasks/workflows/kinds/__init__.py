@@ -3,6 +3,6 @@
 Importing this package registers all of them in ``KINDS``.
 """
 
-from tasks.workflows.kinds import http, task
+from tasks.workflows.kinds import emit, http, task
 
-__all__ = ["http", "task"]
+__all__ = ["emit", "http", "task"]

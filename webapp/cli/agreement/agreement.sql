@@ -77,7 +77,7 @@ ORDER BY rows.kind, rows.id
 LIMIT 20
 
 -- name: journal_slice --
-SELECT id, event_id, aggregate_id
+SELECT id, event_id, coalesce(partition_key, aggregate_id) AS key
 FROM journal
 WHERE id > %(after)s AND id <= %(upto)s
 ORDER BY id

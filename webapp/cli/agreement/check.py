@@ -149,7 +149,7 @@ def _journal(db: Database, after_id: int, mark: Mark) -> Witness:
         with db.transaction(statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
             rows = tx.all(QUERIES["journal_slice"], {"after": after, "upto": mark.journal_id, "limit": _SLICE})
         for row in rows:
-            witness.know(row["id"], row["event_id"], row["aggregate_id"])
+            witness.know(row["id"], row["event_id"], row["key"])
         if len(rows) < _SLICE:
             return witness
         after = rows[-1]["id"]

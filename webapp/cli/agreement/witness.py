@@ -20,7 +20,7 @@ class Witness:
 
     def __init__(self) -> None:
         self._journal: dict[bytes, int] = {}
-        self._aggregates: set[str] = set()
+        self._keys: set[str] = set()
         self._seen: set[bytes] = set()
         self._last: dict[tuple[str, int, str], int] = {}
         self._partitions: dict[tuple[str, str], int] = {}
@@ -33,10 +33,10 @@ class Witness:
         self.dead_letters: list[str] = []
         self.out_of_order: list[str] = []
 
-    def know(self, journal_id: int, event_id: UUID, aggregate_id: str) -> None:
-        """Adds a journal row."""
+    def know(self, journal_id: int, event_id: UUID, key: str) -> None:
+        """Adds a journal row, with the key that it has on Kafka."""
         self._journal[event_id.bytes] = journal_id
-        self._aggregates.add(aggregate_id)
+        self._keys.add(key)
 
     def show(self, record: InRecord) -> None:
         """Takes note of one record; within a partition they must come in the order of their offsets."""
@@ -47,7 +47,7 @@ class Witness:
         event_id, key = read
         journal_id = self._journal.get(event_id)
         if journal_id is None:
-            if key in self._aggregates:
+            if key in self._keys:
                 self._phantoms[event_id] = f"{record.topic} {UUID(bytes=event_id)}"
             else:
                 self.foreign += 1
@@ -58,9 +58,9 @@ class Witness:
             self._check_order(record, key, journal_id)
 
     def _note_unfit(self, record: InRecord) -> None:
-        """A dead letter, or what is no envelope: ours where its key is one of this database's aggregates."""
+        """A dead letter, or what is no envelope: ours where its key is one of this database's."""
         place = f"{record.topic}[{record.partition}]@{record.offset}"
-        if (record.key or b"").decode("utf-8", "replace") not in self._aggregates:
+        if (record.key or b"").decode("utf-8", "replace") not in self._keys:
             self.foreign += 1
         elif record.topic.endswith(DEAD_LETTER_SUFFIX):
             self.dead_letters.append(place)
@@ -93,7 +93,7 @@ class Witness:
         return len(self._seen)
 
     def candidates(self) -> list[UUID]:
-        """Ids on Kafka that the known journal lacks though it knows their aggregate: later rows, or phantoms."""
+        """Ids on Kafka that the known journal lacks though it knows their key: later rows, or phantoms."""
         return [UUID(bytes=event_id) for event_id in self._phantoms]
 
     def forgive(self, event_ids: Iterable[UUID]) -> None:
@@ -103,7 +103,7 @@ class Witness:
                 self.later += 1
 
     def phantoms(self) -> list[str]:
-        """What is on Kafka of this database's aggregates and is in no journal row."""
+        """What is on Kafka with a key of this database and is in no journal row."""
         return sorted(self._phantoms.values())
 
     def missing(self, limit: int = 5) -> list[int]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 from uuid import uuid4
 
 import pytest
 
 from tasks.db.pool import Database
+from tasks.ids import new_id
+from tasks.runtime import Runtime
 from tasks.settings import Settings
+from tasks.workflows.attempt import Attempt
+from tasks.workflows.kinds import emit
 from tests.integration.bridges.relay.support import RunningRelay
 from tests.integration.webapp.cli.conftest import Accept
 from webapp.cli.agreement import AgreementReport, check, wait_until_settled
@@ -49,6 +54,25 @@ def test_a_whole_story_agrees(db: Database, accept: Accept, handle: Callable[[],
     assert report.journal_count == report.kafka_count == 9
     assert report.digest_journal == report.digest_kafka
     assert report.as_dict()["ok"] is True
+
+
+@pytest.mark.usefixtures("relay")
+def test_events_that_steps_emit_agree_whatever_their_keys(db: Database, settings: Settings, compare: Check) -> None:
+    runtime = Runtime(settings, "test")
+    run_id = new_id()
+    for place in range(6):
+        attempt = Attempt(runtime, run_id, "order", f"tell-{place // 2}", 1, "c-1", "ada", inf, index=place % 2)
+        emit.run(
+            attempt, {"event": "order-done", "data": {"n": place}} | ({"key": "customer-7"} if place < 4 else {})
+        )
+        with db.transaction() as tx:
+            for effect in attempt.effects:
+                effect(tx)
+    runtime.close()
+    assert wait_until_settled(db, 20)
+    report = compare()
+    assert report.ok, str(report)
+    assert report.journal_count == report.kafka_count == 6
 
 
 def test_what_still_waits_is_said(db: Database, accept: Accept) -> None:

@@ -12,7 +12,6 @@ from bridges.onex.topics import (
     class_of,
     cloud_event_type,
     dead_letter_topic,
-    is_event_type,
     parse_topic,
     topic_for,
 )
@@ -90,9 +89,5 @@ def test_misfits_say_what_is_wrong():
 
 
 def test_event_types_are_kebab_and_not_too_long():
-    assert is_event_type("a" * 180)
-    assert not is_event_type("a" * 181)
-    assert not is_event_type(None)
-    assert not is_event_type("a-")
     assert class_of("anything-else") == "evt"
     assert len(dead_letter_topic(topic_for("a" * 180, "staging"))) <= 249

@@ -52,6 +52,16 @@ def test_a_row_becomes_a_record(maker: RecordMaker):
     assert dict(record.headers)["ce_type"] == b"omninode_bridge.onex.evt.hook-state-changed.v1"
 
 
+def test_a_row_may_have_a_key_of_its_own(maker: RecordMaker):
+    record = maker.record(ROW._replace(partition_key="customer-7"))
+    envelope = OnexEnvelopeV1.from_json(record.value)
+    assert record.key == b"customer-7"
+    assert envelope.key == "customer-7"
+    assert envelope.metadata is not None
+    assert envelope.metadata["aggregate_id"] == "h-1"
+    assert maker.dead_letter(ROW._replace(partition_key="customer-7"), "no").key == b"customer-7"
+
+
 def test_what_is_not_known_is_left_out(maker: RecordMaker):
     fields = orjson.loads(maker.record(ROW._replace(correlation_id=None, causation_id=None)).value)
     assert not {"correlation_id", "causation_id", "region"} & fields.keys()
