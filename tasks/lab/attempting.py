@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from tasks.ids import new_id
 from tasks.lab import scoring
@@ -35,7 +36,8 @@ class Tried:
     """What an attempt came to: its record to be, and the answer (``failure`` None) or why there is none."""
 
     candidate: Candidate
-    began_at: datetime
+    execution_id: UUID = field(default_factory=new_id)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     latency_ms: float = 0.0
     first_token_ms: float | None = None
     heard: Heard = field(default_factory=Heard)
@@ -49,7 +51,7 @@ class Tried:
         """As it is kept."""
         endpoint, failure = self.candidate.endpoint, self.failure
         return Attempt(
-            execution_id=new_id(),
+            execution_id=self.execution_id,
             model=self.candidate.model,
             endpoint=endpoint.name,
             provider=endpoint.provider or endpoint.kind,
@@ -86,11 +88,12 @@ def server_of(candidate: Candidate, max_text_bytes: int) -> Server:
 
 
 def attempt(
-    candidate: Candidate, request: AskRequest, left_s: float, max_text_bytes: int, on_text: OnText | None = None
-) -> Tried:
-    """Asks the candidate, for at most ``left_s``. ``on_text`` gets the text as it comes, and may raise Cancelled."""
+    tried: Tried, request: AskRequest, left_s: float, max_text_bytes: int, on_text: OnText | None = None
+) -> None:
+    """Asks the candidate of ``tried``, for at most ``left_s``, and fills in what came. ``on_text`` gets the text as
+    it comes, and may raise Cancelled."""
+    candidate = tried.candidate
     clock = Clock(left_s, candidate.endpoint.first_token_timeout_s)
-    tried = Tried(candidate, datetime.now(UTC))
     try:
         tried.text = _listen(candidate, request, clock, tried.heard, max_text_bytes, on_text)
     except AttemptFailed as failure:
@@ -99,7 +102,6 @@ def attempt(
         tried.failure = AttemptFailed(CANCELLED, "nobody waits for the answer any more")
     tried.latency_ms = clock.ms_since_start()
     tried.first_token_ms = clock.first_token_ms()
-    return tried
 
 
 def judge(tried: Tried, request: AskRequest, ask_model: AskModel) -> None:

@@ -39,7 +39,7 @@ class Listener:
     """Who is told of a question on its way. ``text`` may raise Cancelled, which ends the question; nothing else
     may."""
 
-    began: Callable[[Candidate], None] | None = None
+    began: Callable[[Tried], None] | None = None
     text: OnText | None = None
     ended: Callable[[Attempt], None] | None = None
 
@@ -101,10 +101,11 @@ class Question:
             if failed is not None:
                 self._record(failed, candidate)
             self._asked.add(candidate.key)
+            tried = Tried(candidate)
             if self.listener.began is not None:
-                self.listener.began(candidate)
+                self.listener.began(tried)
             left_s = max(0.001, self.deadline - time.monotonic())
-            tried = attempt(candidate, self.request, left_s, self.limits.max_text_bytes, self.listener.text)
+            attempt(tried, self.request, left_s, self.limits.max_text_bytes, self.listener.text)
         self._tell_circuit(candidate, tried.failure)
         judge(tried, self.request, self.ask_model)
         return tried

@@ -11,15 +11,15 @@ from weakref import WeakKeyDictionary
 
 from tasks.db import deadline
 from tasks.db.pool import Database
-from tasks.errors import DatabaseBusy, DatabaseUnavailable, FieldError, ValidationFailed
-from tasks.lab import scorers, scoring
+from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.lab import scorers
 from tasks.lab.administration import Endpoints
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
 from tasks.lab.choosing import Choice
 from tasks.lab.circuits import Circuits
 from tasks.lab.endpoints import CircuitRules
 from tasks.lab.escalation import Limits, Listener, Question
-from tasks.lab.model import FALLBACKS, TIERS
+from tasks.lab.forms import check
 from tasks.lab.recording import MetricsRecords
 from tasks.lab.records import Advice, NothingKnown, Records
 from tasks.lab.slots import Slots
@@ -30,7 +30,6 @@ from tasks.settings import Settings
 
 __all__ = ["LabService", "lab_of", "scorers"]
 
-MAX_TIMEOUT_S = 3600.0
 JUDGING = "judging"
 _DATABASE_S = 5.0
 _JUDGE_TOKENS = 64
@@ -78,13 +77,14 @@ class LabService:
             circuits=self._circuits,
             limits=self._limits,
             deadline=until,
-            keep=lambda attempt: self._keep(request, [attempt]),
+            keep=lambda attempt: self.keep(request, [attempt]),
             ask_model=lambda prompt, model: self._judge(request, prompt, model, until),
             listener=listener or Listener(),
         ).answer()
         return replace(answer, cost_usd=self._cost(answer.attempts[-1]))
 
-    def _keep(self, request: AskRequest, attempts: Sequence[Attempt]) -> None:
+    def keep(self, request: AskRequest, attempts: Sequence[Attempt]) -> None:
+        """Records attempts as model executions; those that are known count once. Raises as ``ask``."""
         for left in reversed(range(_KEEP_TRIES)):
             try:
                 with deadline.within(_DATABASE_S):
@@ -108,26 +108,6 @@ class LabService:
     def _cost(self, attempt: Attempt) -> float | None:
         with deadline.within(_DATABASE_S):
             return self._advice.cost_usd(attempt)
-
-
-def check(request: AskRequest, timeout_s: float) -> None:
-    """Refuses a request that can't be asked.
-
-    Raises:
-        ValidationFailed: with every mistake.
-    """
-    errors = []
-    if not request.prompt.strip():
-        errors.append(FieldError("/prompt", "must not be blank"))
-    if not 0 < timeout_s <= MAX_TIMEOUT_S:
-        errors.append(FieldError("/timeout_s", f"must be above 0 and at most {MAX_TIMEOUT_S:g}"))
-    if request.tier is not None and request.tier not in TIERS:
-        errors.append(FieldError("/tier", f"must be one of {', '.join(TIERS)}"))
-    if request.fallback is not None and request.fallback not in FALLBACKS:
-        errors.append(FieldError("/fallback", f"must be one of {', '.join(FALLBACKS)}"))
-    if errors:
-        raise ValidationFailed("The question can't be asked.", errors=errors)
-    scoring.check(request.scorers)
 
 
 def lab_of(runtime: Runtime) -> LabService:

@@ -14,7 +14,7 @@ from kombu import Queue
 from tasks.queue.schedule import beat_schedule
 from tasks.settings import Settings
 
-QUEUES = ("hooks", "workflows", "metrics", "bridges")
+QUEUES = ("hooks", "workflows", "metrics", "lab", "bridges")
 HOUSEKEEPING_QUEUE = "bridges"
 
 SWIFT: dict[str, Any] = {
@@ -35,6 +35,7 @@ _OWN_IMPORTS = (
     "tasks.journal.jobs",
     "tasks.states.jobs",
     "tasks.access.jobs",
+    "tasks.lab.jobs",
     "tasks.demo",
 )
 

@@ -12,6 +12,8 @@ from tasks.settings import Settings
 
 _BRIDGES_EVERY_S = 5.0
 _LEAST_EXPIRY_S = 10.0
+# Housekeeping is the bridge workers' work, but for what waits for servers elsewhere.
+_QUEUES = {"lab.check": "lab"}
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -22,10 +24,13 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "states.sweep": max(sweep_s, min(3 * sweep_s, settings.task_lost_after_s)),
         "bridges.relay": _BRIDGES_EVERY_S,
         "bridges.drain": _BRIDGES_EVERY_S,
+        "lab.sweep": sweep_s,
+        "lab.check": min(15.0, settings.lab_check_interval_s),
         "hooks.retention": 600.0,
         "journal.partitions": 600.0,
         "states.retention": 600.0,
         "access.retention": 3600.0,
+        "lab.retention": 3600.0,
     }
     return {task: _entry(task, seconds) for task, seconds in every.items()}
 
@@ -34,5 +39,5 @@ def _entry(task: str, seconds: float) -> dict[str, Any]:
     return {
         "task": task,
         "schedule": timedelta(seconds=seconds),
-        "options": {"queue": "bridges", "expires": max(seconds, _LEAST_EXPIRY_S), "ignore_result": True},
+        "options": {"queue": _QUEUES.get(task, "bridges"), "expires": max(seconds, _LEAST_EXPIRY_S), "ignore_result": True},
     }

@@ -237,7 +237,7 @@ def test_a_listener_hears_the_text_and_may_cancel(
     add(lab_server, "a")
     heard: list[str] = []
     began: list[str] = []
-    lab.ask(AskRequest("hi"), 10, Listener(began=lambda one: began.append(one.model), text=heard.append))
+    lab.ask(AskRequest("hi"), 10, Listener(began=lambda one: began.append(one.candidate.model), text=heard.append))
     assert (began, heard) == (["m"], ["a", "b", "c"])
 
     def cancel(_text: str) -> None:

@@ -24,6 +24,8 @@ SETTINGS = load_settings(
         ("bridges.relay", "bridges"),
         ("workflows.step", "workflows"),
         ("metrics.rollup", "metrics"),
+        ("lab.execute", "lab"),
+        ("lab.sweep", "bridges"),
     ],
 )
 def test_tasks_go_to_the_queue_of_their_family(name: str, queue: str) -> None:
@@ -46,7 +48,7 @@ def test_the_schedule_holds_the_housekeeping_and_all_of_it_expires() -> None:
         "bridges.drain",
     } <= set(schedule)
     for entry in schedule.values():
-        assert entry["options"]["queue"] == "bridges"
+        assert entry["options"]["queue"] == ("lab" if entry["task"] == "lab.check" else "bridges")
         assert entry["options"]["expires"] >= entry["schedule"].total_seconds()
 
 
