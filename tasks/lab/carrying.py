@@ -23,11 +23,12 @@ from tasks.errors import BridgeError, Conflict, FieldError, IdempotencyMismatch,
 from tasks.ids import new_id
 from tasks.lab import forms, requests
 from tasks.lab.asking import AskRequest, Attempt
-from tasks.lab.attempting import Tried
-from tasks.lab.escalation import Listener
+from tasks.lab.attempting import Listener, Tried
+from tasks.lab.errors import Cancelled
 from tasks.lab.pulse import Pulse
 from tasks.lab.requests import Claimed, NewRequests
 from tasks.lab.service import LabService
+from tasks.queue import shutdown
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -148,9 +149,13 @@ class CarriedQuestions:
         request = replace(request, metadata={**request.metadata, "request_id": str(claimed.id)})
         self._record_lost(request, claimed.lost)
         timeout_s = claimed.timeout_s if claimed.left_s is None else min(claimed.timeout_s, claimed.left_s)
-        listener = Listener(began=lambda tried: self._note(claimed.id, token, tried))
+        listener = Listener(began=lambda tried: self._note(claimed.id, token, tried), cancelled=shutdown.requested)
         try:
             answer = self._lab.ask(request, max(0.01, timeout_s), listener)
+        except Cancelled:
+            # This worker is shutting down: another goes on, at once.
+            with self._db.transaction() as tx:
+                kept = requests.give_back(tx, claimed.id, token)
         except BridgeError as problem:
             if problem.code.startswith("DATABASE_"):
                 raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
-from tasks.lab.attempting import CANCELLED, OnText, Tried, attempt, judge
+from tasks.lab.attempting import CANCELLED, Listener, Tried, attempt, judge
 from tasks.lab.choosing import Choice
 from tasks.lab.circuits import Circuits
 from tasks.lab.errors import (
@@ -32,16 +32,6 @@ from tasks.lab.turns import LONGEST_PAUSE_S, Turns
 _BACKOFF_S = 0.5
 # Failures after which the same model is asked once more, when there is no other.
 _PASSING = frozenset({"unreachable", "connect_timeout", "hung_up", "server_error", "stalled", "rate_limited"})
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told of a question on its way. ``text`` may raise Cancelled, which ends the question; nothing else
-    may."""
-
-    began: Callable[[Tried], None] | None = None
-    text: OnText | None = None
-    ended: Callable[[Attempt], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +78,9 @@ class Question:
                 raise Cancelled
             try:
                 tried = self._try(self._next_ones(tried, failure), tried)
+            except Cancelled:
+                self._record(tried, None)
+                raise
             except (LabUnavailable, LabBusy) as problem:
                 self._record(tried, None)
                 raise self._given_up(failure) from problem
@@ -97,7 +90,7 @@ class Question:
     def _try(self, queue: list[Candidate], failed: Tried | None) -> Tried:
         if not queue:
             raise LabUnavailable(self._why_nobody())
-        with self.turns.turn(queue, self.deadline) as candidate:
+        with self.turns.turn(queue, self.deadline, self.listener.cancelled) as candidate:
             if failed is not None:
                 self._record(failed, candidate)
             self._asked.add(candidate.key)
@@ -105,7 +98,7 @@ class Question:
             if self.listener.began is not None:
                 self.listener.began(tried)
             left_s = max(0.001, self.deadline - time.monotonic())
-            attempt(tried, self.request, left_s, self.limits.max_text_bytes, self.listener.text)
+            attempt(tried, self.request, left_s, self.limits.max_text_bytes, self.listener)
         self._tell_circuit(candidate, tried.failure)
         judge(tried, self.request, self.ask_model)
         return tried

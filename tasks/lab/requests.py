@@ -1,6 +1,7 @@
 """The tables of carried questions and comparisons: the only place that changes their state, with its journal row.
 
     question:    pending ──► running ──► succeeded | failed        running ──lease expired──► running (attempt + 1)
+                    ▲──shutdown──┘
     comparison:  running ──► succeeded | partial | failed
 
 The journal tells neither prompts nor answers.
@@ -113,6 +114,14 @@ def succeed(tx: Transaction, request_id: UUID, token: UUID, answer: Mapping[str,
     row = tx.one(QUERIES["succeed"], {"id": request_id, "token": token, "answer": text})
     if row is not None:
         append(tx, [_changed(row, "succeeded", {"from": "running", "attempt": row["attempt"]})])
+    return row is not None
+
+
+def give_back(tx: Transaction, request_id: UUID, token: UUID) -> bool:
+    """running → pending, the attempt not counted; False as ``succeed``."""
+    row = tx.one(QUERIES["give_back"], {"id": request_id, "token": token})
+    if row is not None:
+        append(tx, [_changed(row, "pending", {"from": "running", "attempt": row["attempt"]})])
     return row is not None
 
 

@@ -4,8 +4,8 @@
 -- One row for each question, and one for the comparison that they make, if they do. A known idempotency key adds nothing.
 WITH compared AS (
     INSERT INTO lab_comparisons (id, models, correlation_id, idempotency_key, body_digest, deadline_at)
-    SELECT %(comparison_id)s::uuid, %(models)s::text[], %(correlation_id)s, %(idempotency_key)s, %(body_digest)s,
-           clock_timestamp() + %(timeout_s)s * interval '1 second'
+    SELECT %(comparison_id)s::uuid, %(models)s::text[], %(correlation_id)s::text, %(idempotency_key)s::text, %(body_digest)s::bytea,
+           clock_timestamp() + %(timeout_s)s::float8 * interval '1 second'
     WHERE %(comparison_id)s::uuid IS NOT NULL
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING id
@@ -13,8 +13,8 @@ WITH compared AS (
 INSERT INTO lab_requests (
     id, comparison_id, place, request, timeout_s, correlation_id, idempotency_key, body_digest
 )
-SELECT row.id, compared.id, row.place, row.request, %(timeout_s)s, %(correlation_id)s,
-       CASE WHEN compared.id IS NULL THEN %(idempotency_key)s END, CASE WHEN compared.id IS NULL THEN %(body_digest)s END
+SELECT row.id, compared.id, row.place, row.request, %(timeout_s)s::float8, %(correlation_id)s::text,
+       CASE WHEN compared.id IS NULL THEN %(idempotency_key)s::text END, CASE WHEN compared.id IS NULL THEN %(body_digest)s::bytea END
 FROM json_to_recordset(%(rows)s::json) AS row (id uuid, place integer, request jsonb)
 LEFT JOIN compared ON true
 WHERE %(comparison_id)s::uuid IS NULL OR compared.id IS NOT NULL
@@ -57,6 +57,14 @@ WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
 UPDATE lab_requests
 SET state = 'succeeded', version = version + 1, lease_token = NULL, lease_until = NULL, under_way = NULL,
     answer = %(answer)s::jsonb, finished_at = clock_timestamp()
+WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
+RETURNING id, comparison_id, version, attempt, correlation_id
+
+-- name: give_back --
+-- running -> pending, under the lease: the worker shuts down. The sweeper sends it on at once.
+UPDATE lab_requests
+SET state = 'pending', version = version + 1, attempt = attempt - 1, lease_token = NULL, lease_until = NULL,
+    under_way = NULL, hinted_at = 'epoch'
 WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
 RETURNING id, comparison_id, version, attempt, correlation_id
 

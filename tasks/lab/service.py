@@ -15,10 +15,11 @@ from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.lab import scorers
 from tasks.lab.administration import Endpoints
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
+from tasks.lab.attempting import Listener
 from tasks.lab.choosing import Choice
 from tasks.lab.circuits import Circuits
 from tasks.lab.endpoints import CircuitRules
-from tasks.lab.escalation import Limits, Listener, Question
+from tasks.lab.escalation import Limits, Question
 from tasks.lab.forms import check
 from tasks.lab.recording import MetricsRecords
 from tasks.lab.records import Advice, NothingKnown, Records
@@ -62,6 +63,7 @@ class LabService:
         Raises:
             ValidationFailed: the request can't be asked; nothing was.
             LabUnavailable, LabBusy: no model could be asked.
+            Cancelled: the listener said so.
             LabTimedOut, LabFailed: none answered; ``attempts`` has them all.
             DatabaseUnavailable, DatabaseBusy: the endpoints can't be read, or an attempt can't be recorded.
         """

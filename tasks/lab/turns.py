@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tasks.lab.choosing import usable_now
 from tasks.lab.circuits import Circuits
-from tasks.lab.errors import LabBusy, LabUnavailable
+from tasks.lab.errors import Cancelled, LabBusy, LabUnavailable
 from tasks.lab.model import Candidate
 from tasks.lab.slots import Slots
 
@@ -31,16 +31,19 @@ class Turns:
         self._spill_after_s = spill_after_s
 
     @contextmanager
-    def turn(self, queue: Sequence[Candidate], deadline: float) -> Iterator[Candidate]:
+    def turn(self, queue: Sequence[Candidate], deadline: float, cancelled: Callable[[], bool]) -> Iterator[Candidate]:
         """A candidate of the queue (best first), as it is now, that may be called for the length of the block.
 
         Raises:
             LabBusy: none had a slot free before the deadline (on ``time.monotonic()``'s clock).
+            Cancelled: ``cancelled`` said so.
             LabUnavailable: none will let a call through before the deadline, nor within half a minute.
         """
         began = time.monotonic()
         wait_s = _SHORTEST_WAIT_S
         while True:
+            if cancelled():
+                raise Cancelled
             present = self._as_they_are(queue)
             willing = usable_now(present, datetime.now(UTC))
             if willing and time.monotonic() - began < self._spill_after_s:

@@ -39,5 +39,9 @@ def _entry(task: str, seconds: float) -> dict[str, Any]:
     return {
         "task": task,
         "schedule": timedelta(seconds=seconds),
-        "options": {"queue": _QUEUES.get(task, "bridges"), "expires": max(seconds, _LEAST_EXPIRY_S), "ignore_result": True},
+        "options": {
+            "queue": _QUEUES.get(task, "bridges"),
+            "expires": max(seconds, _LEAST_EXPIRY_S),
+            "ignore_result": True,
+        },
     }

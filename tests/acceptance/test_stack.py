@@ -21,7 +21,19 @@ import pytest
 from webapp.stack.supervisor import MARKER
 
 UP_WITHIN_S = 90
-PIDS = {"up", "supervisor", "postgres", "valkey", "kafka", "gunicorn", "worker", "bridge_worker", "beat", "flower"}
+PIDS = {
+    "up",
+    "supervisor",
+    "postgres",
+    "valkey",
+    "kafka",
+    "gunicorn",
+    "worker",
+    "lab_worker",
+    "bridge_worker",
+    "beat",
+    "flower",
+}
 
 
 class StackUser:

@@ -131,14 +131,21 @@ class Stack:
 
     def _start_apps(self, folder: StackFolder, environ: Mapping[str, str], ports: Mapping[str, int]) -> None:
         assert self._supervisor is not None
-        names = ["gunicorn", "worker", "bridge_worker", "beat", *(["flower"] if self._options.flower else [])]
+        names = [
+            "gunicorn",
+            "worker",
+            "lab_worker",
+            "bridge_worker",
+            "beat",
+            *(["flower"] if self._options.flower else []),
+        ]
         for name in names:
             self._supervisor.start(name)
         url = address(ports["http"])
         self._wait(folder, "gunicorn", lambda: _answers(f"{url}/health/live"), url)
         celery = create_celery(load_settings(environ), role="cli")
         try:
-            for name in ("worker", "bridge_worker"):
+            for name in ("worker", "lab_worker", "bridge_worker"):
                 self._wait(folder, name, lambda name=name: _ping(celery, name), "listens")  # type: ignore[misc]
         finally:
             celery.bridge.close()
@@ -216,6 +223,8 @@ class Stack:
             return dying_with_parent((sys.executable, "-m", *arguments))
 
         worker = ("celery", "-A", "tasks.celery", "worker", "-Q", "hooks,workflows,metrics", "--concurrency", "2")
+        # Its tasks wait for models all the time: threads cost little.
+        lab = ("celery", "-A", "tasks.celery", "worker", "-Q", "lab", "--pool", "threads", "--concurrency", "16")
         bridge = ("celery", "-A", "bridges.celery", "worker", "-Q", "bridges", "--concurrency", "4")
         flower = ("celery", "-A", "tasks.celery", "flower", f"--address={servers.HOST}", f"--port={ports['flower']}")
         config = Path(__file__).parent.parent / "gunicorn.conf.py"
@@ -226,6 +235,7 @@ class Stack:
             Program("kafka", kafka.command, "servers"),
             Program("gunicorn", module("gunicorn", "-c", str(config), "-b", bind, "webapp.wsgi:app")),
             Program("worker", module(*worker, "-n", "worker@%h")),
+            Program("lab_worker", module(*lab, "-n", "lab_worker@%h")),
             Program("bridge_worker", module(*bridge, "-n", "bridge_worker@%h")),
             Program("beat", module("celery", "-A", "tasks.celery", "beat")),
             *([Program("flower", module(*flower))] if self._options.flower else []),

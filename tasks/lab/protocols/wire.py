@@ -12,30 +12,33 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tasks.lab.errors import AttemptFailed
+from tasks.lab.errors import AttemptFailed, Cancelled
 
 _PIECE_BYTES = 65_536
+_LOOK_UP_S = 1.0
 _ERROR_BODY_BYTES = 16_384
 
 
 class Clock:
     """When an exchange has to end, and when the next sign of life is due, in seconds from now.
 
-    ``patience_s`` bounds the wait for the first token, and then for each next one. Not to be shared by threads.
+    ``patience_s`` bounds the wait for the first token, and then for each next one. ``cancelled`` is asked at least
+    once a second. Not to be shared by threads.
     """
 
-    def __init__(self, whole_s: float, patience_s: float) -> None:
+    def __init__(self, whole_s: float, patience_s: float, cancelled: Callable[[], bool] = lambda: False) -> None:
         self.began = time.monotonic()
         self.first_at: float | None = None
         self._end = self.began + whole_s
         self._patience_s = patience_s
         self._due = self.began + patience_s
+        self._cancelled = cancelled
 
     def alive(self) -> None:
         """A token came."""
@@ -45,7 +48,9 @@ class Clock:
         self._due = now + self._patience_s
 
     def left_s(self) -> float:
-        """Seconds until the next wait must end. Raises AttemptFailed where it should have ended."""
+        """Seconds until the next wait must end. Raises AttemptFailed where it should have ended, and Cancelled."""
+        if self._cancelled():
+            raise Cancelled
         now = time.monotonic()
         left = min(self._end, self._due) - now
         if left > 0:
@@ -222,7 +227,7 @@ class _TimedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """What has come, at least a byte; 0 at the end."""
         while True:
-            self._raw.settimeout(self._clock.left_s())
+            self._raw.settimeout(min(_LOOK_UP_S, self._clock.left_s()))
             try:
                 return self._raw.recv_into(buffer)
             except TimeoutError:

@@ -48,7 +48,7 @@ def variables(text: str) -> set[str]:
 
 
 def test_there_is_a_service_for_each_part_of_the_system() -> None:
-    assert set(SERVICES) == SERVERS | {"migrate", "web", "worker", "bridge-worker", "beat", "flower"}
+    assert set(SERVICES) == SERVERS | {"migrate", "web", "worker", "lab-worker", "bridge-worker", "beat", "flower"}
 
 
 @pytest.mark.parametrize("name", OURS)

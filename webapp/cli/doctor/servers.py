@@ -25,6 +25,7 @@ _STREAM_WARN = 1_000
 _DISK_WARN, _DISK_FAIL = 0.10, 0.03
 _START = {
     "bridges": "celery -A bridges.celery worker -Q bridges",
+    "lab": "celery -A tasks.celery worker -Q lab --pool threads --concurrency 16",
     "": "celery -A tasks.celery worker -Q hooks,workflows,metrics",
 }
 

@@ -12,8 +12,8 @@ import pytest
 from tasks.db.pool import Database
 from tasks.errors import ValidationFailed
 from tasks.lab.asking import AskRequest, ScorerSpec
+from tasks.lab.attempting import Listener
 from tasks.lab.errors import Cancelled, LabBusy, LabFailed, LabTimedOut, LabUnavailable
-from tasks.lab.escalation import Listener
 from tasks.lab.service import LabService, lab_of
 from tasks.runtime import Runtime
 from tasks.settings import Settings

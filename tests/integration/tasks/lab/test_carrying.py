@@ -142,6 +142,29 @@ def test_a_killed_workers_question_goes_on_elsewhere_and_its_slot_is_freed(
     second.stop()
 
 
+def test_a_worker_that_shuts_down_gives_its_question_back_at_once(
+    carried: CarriedQuestions,
+    lab_server: LabServer,
+    add: Add,
+    worker: Callable[..., CeleryProcess],
+    executions: Executions,
+) -> None:
+    gate = Gate()
+    lab_server.behave("m", Behaviour(gate=gate))
+    add(lab_server, "one")
+    first = worker()
+    request_id = carried.submit(AskRequest("hi"), 60)
+    wait_until(lambda: gate.inside == 1)
+    first.stop()
+    row = carried.get(request_id)
+    assert (row["state"], row["attempt"]) == ("pending", 0)
+    assert [execution["error_type"] for execution in executions()] == ["cancelled"]
+    gate.opened.set()
+    carried.sweep()
+    assert carried.carry(request_id)
+    assert carried.get(request_id)["state"] == "succeeded"
+
+
 def test_a_question_that_kills_every_worker_is_given_up(
     carried: CarriedQuestions, runtime: Runtime, executions: Executions, lab_server: LabServer, add: Add
 ) -> None:
