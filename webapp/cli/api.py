@@ -15,6 +15,7 @@ import orjson
 import urllib3
 
 from tasks.errors import BridgeError, FieldError, SettingsError
+from tasks.workflows.definition.mistakes import Mistake
 from webapp.cli.surroundings import Surroundings
 
 _CONNECT_TIMEOUT_S = 2.0
@@ -73,17 +74,34 @@ class ApiClient:
             ApiUnreachable: nobody answered in time: it is not known whether the event was stored.
             ApiRefused: the bridge said no.
         """
-        headers = dict(self._headers)
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
-        raw = orjson.dumps(body)
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self.call("POST", "/hooks", orjson.dumps(body), headers=headers, patience_s=patience_s)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience_s: float = 0.0,
+        timeout_s: float = _READ_TIMEOUT_S,
+    ) -> Answer:
+        """Asks for ``path``; where the bridge is away or busy, again and again for up to ``patience_s``, so that the
+        request must be one that can be repeated.
+
+        Raises: as ``post_hook``.
+        """
         deadline = time.monotonic() + patience_s
+        timeout = urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=timeout_s)
         tries = 0
         while True:
             tries += 1
             began = time.perf_counter()
             try:
-                response = self._pool.request("POST", f"{self._url}/hooks", body=raw, headers=headers)
+                response = self._pool.request(
+                    method, self._url + path, body=body, headers={**self._headers, **(headers or {})}, timeout=timeout
+                )
             except urllib3.exceptions.HTTPError as problem:
                 if time.monotonic() >= deadline:
                     raise ApiUnreachable(f"{self._url} does not answer ({_reason(problem)}).") from problem
@@ -138,7 +156,7 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 def _refusal(status: int, body: Mapping[str, Any]) -> ApiRefused:
     errors = tuple(
-        FieldError(str(item.get("pointer")), str(item.get("detail")))
+        Mistake(str(item.get("pointer")), str(item.get("detail")), item.get("line"), item.get("column"))
         for item in body.get("errors") or []
         if isinstance(item, dict)
     )

@@ -34,6 +34,10 @@ pass_session = click.make_pass_decorator(Session)
 class Failed(Exception):
     """A command did its work, and what it found is a failure: it has said so, and only the exit code is left."""
 
+    def __init__(self, exit_code: int = 1) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
 
 class SessionCommand(click.Command):
     """A command with a session: its settings and connections, opened when first used and closed at the end."""
@@ -59,8 +63,8 @@ class SessionCommand(click.Command):
         with session:
             try:
                 return super().invoke(ctx)
-            except Failed:
-                ctx.exit(1)
+            except Failed as found:
+                ctx.exit(found.exit_code)
             except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
                 raise
             except Exception as problem:

@@ -22,6 +22,7 @@ from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
+from tasks.workflows.reading import Reading
 from webapp.cli import surroundings
 from webapp.cli.output import Output
 from webapp.cli.surroundings import Surroundings
@@ -75,6 +76,11 @@ class Session:
     def tasks(self) -> TaskStateService:
         """The mirrored task states."""
         return TaskStateService(self.db)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What is shown of workflow runs."""
+        return Reading(self.db)
 
     @cached_property
     def relay(self) -> RelayService:
