@@ -1,0 +1,1 @@
+"""Schedules: workflows that begin by the clock."""

@@ -1,0 +1,52 @@
+"""Looks at the clock for a while: fires what has come, and waits for the ticks that are near, so that none is late.
+
+Beat asks for a look every few seconds. One looker at a time waits; the others find the lock taken and end. The lock
+only saves work: what a tick needs to run once is in ``firing.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from tasks.db.pool import Database
+from tasks.workflows.schedules import store
+from tasks.workflows.schedules.firing import Firing
+
+# Beat asks this often. Who looks stays for ticks that come before the next look.
+EVERY_S = 5.0
+_STAY_S = EVERY_S + 1.0
+# A schedule that is made meanwhile may be due sooner than what is waited for.
+_LONGEST_NAP_S = 1.0
+
+
+class Stop(Protocol):
+    """Tells to end; ``tasks.queue.shutdown`` is one."""
+
+    def requested(self) -> bool:
+        """Whether to end now."""
+
+    def wait(self, seconds: float) -> bool:
+        """Sleeps for ``seconds``, or until the end is requested; returns ``requested()``."""
+
+
+def look(db: Database, firing: Firing, stop: Stop, fired: Callable[[], object], stay_s: float = _STAY_S) -> bool:
+    """Fires what is due, and what becomes due within ``stay_s``; False at once where another looks already.
+
+    ``fired`` is called after each commit with ticks in it. Raises:
+        DatabaseUnavailable, DatabaseBusy: nothing is lost, the next look goes on.
+    """
+    with db.session() as session:
+        if session.one(store.QUERIES["try_lock"]) != {"held": True}:
+            return False
+        deadline = time.monotonic() + stay_s
+        while not stop.requested():
+            if firing.fire_due():
+                fired()
+                continue
+            due_in_s = store.next_due_in_s(session)
+            if due_in_s is None or time.monotonic() + due_in_s > deadline:
+                break
+            stop.wait(min(max(due_in_s, 0.0), _LONGEST_NAP_S))
+        return True
