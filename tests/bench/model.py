@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.bench.system import Standing
 
 Sample = Mapping[str, float]
 """What one run measured, by metric; units stand in the names."""
@@ -76,12 +79,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to run: ``pairs`` times each side, in ``folder``. A smoke run is small, and measures nothing."""
+    """How to run: ``pairs`` times each side, in ``folder``. A smoke run is small, and measures nothing.
+
+    ``standing`` is what smoke runs one after another may share, so that they need not start it each.
+    """
 
     folder: Path
     pairs: int = 5
     smoke: bool = False
     say: Callable[[str], None] = print
+    standing: Standing | None = None
 
     def sized(self, full: float, smoke: float) -> float:
         """``full``, or ``smoke`` in a smoke run: a number of seconds, rows or tasks."""

@@ -12,10 +12,18 @@ from tests.bench.machine import machine
 from tests.bench.model import Bench, Plan
 from tests.bench.plot import plot
 from tests.bench.report import Report
+from tests.bench.system import Standing
 
 
 def run(
-    bench: Bench, folder: Path, console: Console, *, pairs: int = 5, smoke: bool = False, say: Callable[[str], None]
+    bench: Bench,
+    folder: Path,
+    console: Console,
+    *,
+    pairs: int = 5,
+    smoke: bool = False,
+    say: Callable[[str], None],
+    standing: Standing | None = None,
 ) -> Report:
     """Runs ``bench``; ``folder`` is made, and must not exist.
 
@@ -26,7 +34,7 @@ def run(
     folder.mkdir(parents=True)
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
     surroundings = machine(folder)
-    outcome = bench.run(Plan(folder, 1 if smoke else pairs, smoke, say))
+    outcome = bench.run(Plan(folder, 1 if smoke else pairs, smoke, say, standing))
     report = Report(bench, outcome, taken_at, surroundings, smoke)
     report.show(console)
     report.write(folder)

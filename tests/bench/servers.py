@@ -7,8 +7,8 @@ broker, each as `omninode up` starts it. Programs are started with the same comm
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -51,6 +51,14 @@ def family(pid: int) -> list[psutil.Process]:
     """A process and all that it has started."""
     main = psutil.Process(pid)
     return [main, *main.children(recursive=True)]
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Whether it has ended; an orphan may wait a second or two until it is buried."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Program:
@@ -100,15 +108,6 @@ class Program:
         if code:
             raise BenchError(f"{self.name} failed. The end of {self.log}:\n{self.log_end()}")
 
-    def stop(self) -> None:
-        """Asks it to end, and kills it and its children where it does not."""
-        if self._popen.poll() is None:
-            self._popen.send_signal(signal.SIGTERM)
-            try:
-                self._popen.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
     def kill(self) -> None:
         """Ends it and its children at once."""
         if self._popen.poll() is None:
@@ -116,14 +115,20 @@ class Program:
             for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(processes, _STOP_S)
             self._popen.wait(_STOP_S)
+            deadline = time.monotonic() + _STOP_S
+            while not all(map(_is_dead, processes)) and time.monotonic() < deadline:
+                time.sleep(0.005)
 
 
 class Ground:
-    """What a bench stands on. Servers start when they are first asked for; all ends with the ``with`` block."""
+    """What a bench stands on. Servers start when they are first asked for; all ends with the ``with`` block.
 
-    def __init__(self, folder: Path) -> None:
+    ``postgres`` is the URL of a PostgreSQL that is there already: then a new database of it is used.
+    """
+
+    def __init__(self, folder: Path, postgres: str | None = None) -> None:
+        self._postgres = postgres
         self._data = folder / "servers"
         self._logs = folder / "logs"
         self._servers: list[ServerProcess] = []
@@ -137,8 +142,9 @@ class Ground:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        # Nobody waits for what they would still finish.
         for program in reversed(self._programs):
-            program.stop()
+            program.kill()
         for server in reversed(self._servers):
             server.stop()
         shutil.rmtree(self._data)
@@ -146,7 +152,10 @@ class Ground:
     @cached_property
     def postgres_url(self) -> str:
         """A migrated database of a durable PostgreSQL."""
-        url = self._serve(servers.postgres(self._data / "postgres", servers.free_port())).server.url
+        if self._postgres is None:
+            url = self._serve(servers.postgres(self._data / "postgres", servers.free_port())).server.url
+        else:
+            url = self.database(f"bench_{secrets.token_hex(4)}", at=self._postgres)
         migrate(url)
         return url
 
@@ -168,10 +177,11 @@ class Ground:
         """A client of a database of the Valkey."""
         return redis.Redis.from_url(self.redis_database(database), socket_timeout=30)
 
-    def database(self, name: str) -> str:
-        """The URL of another, empty database of the same PostgreSQL."""
-        self.query(f"CREATE DATABASE {name}")
-        return self.postgres_url.rsplit("/", 1)[0] + "/" + name
+    def database(self, name: str, at: str | None = None) -> str:
+        """The URL of another, empty database of the same PostgreSQL, or of the one ``at``."""
+        at = at or self.postgres_url
+        self.query(f"CREATE DATABASE {name}", url=at)
+        return at.rsplit("/", 1)[0] + "/" + name
 
     def query(self, statement: str, *values: object, url: str | None = None) -> list[tuple[object, ...]]:
         """Runs one statement outside of a transaction."""

@@ -13,7 +13,7 @@ from tests.bench.baselines.receiver_schema import SCHEMA
 from tests.bench.load import Hooks, closed
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Side
 from tests.bench.pairs import in_turn
-from tests.bench.servers import Ground
+from tests.bench.system import System, system_of
 
 CONNECTIONS = 32
 _SECONDS = 5.0
@@ -26,8 +26,8 @@ BARE_GREENLETS = "bare Flask, greenlets"
 
 def run(plan: Plan) -> Outcome:
     """Starts all servers and posts to them in turn."""
-    with Ground(plan.folder) as ground:
-        sides = _Sides(ground, plan.sized(_SECONDS, _SMOKE_S))
+    with system_of(plan) as system:
+        sides = _Sides(system, plan.sized(_SECONDS, _SMOKE_S))
         rounds = in_turn(
             [
                 Side(BY_HAND, sides.by_hand),
@@ -47,21 +47,21 @@ def run(plan: Plan) -> Outcome:
 
 
 class _Sides:
-    def __init__(self, ground: Ground, seconds: float) -> None:
+    def __init__(self, system: System, seconds: float) -> None:
         self.seconds = seconds
-        self._ground = ground
-        self._headers = {"X-API-Key": ground.api_key()}
+        self._ground = ground = system.ground
+        self._headers = system.headers
         self._by_hand_url = ground.database("by_hand")
         ground.query(SCHEMA, url=self._by_hand_url)
         by_hand = ground.bare_environ(DATABASE_URL=self._by_hand_url, REDIS_URL=ground.redis_database(1))
         bare = ground.bare_environ()
         self._servers = {
-            OURS: web.serve(ground, "ours", *web.OURS, environ=ground.environ()),
             BY_HAND: web.baseline(ground, "by-hand", "receiver", by_hand),
             BARE: web.baseline(ground, "bare", "bare", bare),
             BARE_GREENLETS: web.baseline(ground, "bare-greenlets", "bare", bare, "-k", "gevent"),
         }
         web.wait(*self._servers.values())
+        self._servers[OURS] = system.gunicorn
 
     def ours(self) -> Sample:
         run, sample, accepted = self._load(OURS)

@@ -15,11 +15,11 @@ from collections import defaultdict
 from functools import partial
 
 from bridges.onex.topics import topic_for
-from tests.bench import web
 from tests.bench.load import Hooks, closed, paced, percentile
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Series, Side
 from tests.bench.pairs import in_turn
-from tests.bench.servers import Ground, cpu_s
+from tests.bench.servers import cpu_s
+from tests.bench.system import System, system_of
 from tests.bench.witness import Sightings
 
 HALF = "half load"
@@ -33,6 +33,8 @@ _PROBE_S = 2.0
 _SMOKE_PER_S = 50.0
 _SETTLED_WITHIN_S = 120.0
 _BIN_S = 0.25
+_STORED = "SELECT count(*) FROM inbox"
+_COUNTED = ("gunicorn", "worker", "bridge_worker")
 # What a hook of ``Hooks`` is told as when it is handled.
 _EVENT_TYPE = "service-startup"
 _ID = re.compile(rb'"event_id":\s*"([0-9a-f-]{36})"')
@@ -40,8 +42,8 @@ _ID = re.compile(rb'"event_id":\s*"([0-9a-f-]{36})"')
 
 def run(plan: Plan) -> Outcome:
     """Measures the load, starts the workers, lets them catch up, and posts by the clock."""
-    with Ground(plan.folder) as ground:
-        stack = _Stack(ground, plan)
+    with system_of(plan) as system:
+        stack = _Stack(system, plan)
         probed_per_s = stack.most_per_s()
         stack.start_workers()
         sides = [Side(name, partial(stack.posted, name, share * probed_per_s)) for name, share in _SHARES.items()]
@@ -55,20 +57,20 @@ def run(plan: Plan) -> Outcome:
 
 
 class _Stack:
-    def __init__(self, ground: Ground, plan: Plan) -> None:
+    def __init__(self, system: System, plan: Plan) -> None:
         self.series: list[Series] = []
         self.seconds = plan.sized(_SECONDS, _SMOKE_S)
         self._smoke = plan.smoke
-        self._ground = ground
-        self._headers = {"X-API-Key": ground.api_key()}
-        gunicorn, self._port = web.ours(ground)
-        self._parts = {"gunicorn": gunicorn}
-        self._path = plan.folder / "servers" / "sightings"
+        self._system = system
+        self._ground = system.ground
+        self._port = system.port
+        self._path = plan.folder / "sightings"
         self._sightings = Sightings(self._path)
-        self._expected = 0
+        self._expected = system.ground.number(_STORED)
 
     def close(self) -> None:
         self._sightings.close()
+        self._path.unlink()
 
     def most_per_s(self) -> float:
         """How much the server takes while nobody handles it: P1's figure."""
@@ -85,14 +87,10 @@ class _Stack:
 
     def start_workers(self) -> None:
         """Starts what `omninode up` starts besides, and waits until all that was posted is on Kafka."""
-        ground, environ = self._ground, self._ground.environ()
-        queues = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
-        self._parts["worker"] = ground.worker("worker", "tasks.celery", *queues, environ=environ)
-        queues = ("-Q", "bridges", "--concurrency", "4")
-        self._parts["bridge_worker"] = ground.worker("bridge_worker", "bridges.celery", *queues, environ=environ)
-        ground.start("beat", "celery", "-A", "tasks.celery", "beat", environ=environ)
+        ground = self._ground
+        self._parts = {name: self._system.programs[name] for name in _COUNTED}
         topic = topic_for(_EVENT_TYPE, ground.settings().environment)
-        ground.start("witness", "tests.bench.witness", topic, str(self._path), environ=environ)
+        ground.start("witness", "tests.bench.witness", topic, str(self._path), environ=ground.environ())
         self._post(0.5, _SMOKE_PER_S)
         self._wait_until_seen()
 
@@ -147,7 +145,7 @@ class _Stack:
             time.sleep(0.05)
 
     def _hooks(self) -> Hooks:
-        return Hooks(self._port, secrets.token_hex(4), self._headers)
+        return Hooks(self._port, secrets.token_hex(4), self._system.headers)
 
 
 def _curve(name: str, waits: list[tuple[float, float]]) -> Series:

@@ -16,6 +16,7 @@ from tests.bench.baselines.noop import NAME, QUEUE
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Side
 from tests.bench.pairs import in_turn
 from tests.bench.servers import Ground, Program
+from tests.bench.system import ground_of
 
 OFF = "mirror off"
 STREAM = "stream alone"
@@ -33,7 +34,7 @@ _MIRRORED = "SELECT count(*) FROM task_states WHERE name = %s AND state = %s"
 def run(plan: Plan) -> Outcome:
     """Runs plain Celery, our app with nobody at the stream, and our app with the drain at work."""
     tasks = plan.counted(_TASKS, _SMOKE_TASKS)
-    with Ground(plan.folder) as ground:
+    with ground_of(plan) as ground:
         sides = _Sides(ground, tasks)
         try:
             rounds = in_turn([Side(OFF, sides.off), Side(STREAM, sides.stream), Side(ON, sides.on)], plan)

@@ -30,6 +30,7 @@ from tasks.settings import Settings
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Series, Side
 from tests.bench.pairs import in_turn
 from tests.bench.servers import Ground, Program
+from tests.bench.system import ground_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ _POSITION = "SELECT position FROM sink_cursors WHERE sink = 'kafka'"
 def run(plan: Plan) -> Outcome:
     """Fills a journal once, and relays all of it in each run."""
     rows = plan.counted(_ROWS, _SMOKE_ROWS)
-    with Ground(plan.folder) as ground:
+    with ground_of(plan) as ground:
         plan.say(f"  filling the journal with {rows:,} rows")
         sides = _Sides(ground, plan.folder / "servers" / "messages", rows)
         rounds = in_turn([side for adapter in ADAPTERS for side in sides.of(adapter)], plan)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import secrets
 import time
 
-from tests.bench import web
 from tests.bench.load import Hooks, paced
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Round, Sample, Series
 from tests.bench.servers import Ground, Program
+from tests.bench.system import system_of
 
 SIDE = "whole stack"
 CONNECTIONS = 32
@@ -27,17 +27,8 @@ _DEAD = "SELECT coalesce(100 * n_dead_tup / greatest(n_live_tup, 1), 0) FROM pg_
 
 def run(plan: Plan) -> Outcome:
     """Posts 200 hooks a second, and looks at everything after each window."""
-    with Ground(plan.folder) as ground:
-        gunicorn, port = web.ours(ground)
-        environ = ground.environ()
-        worker = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
-        programs = [
-            gunicorn,
-            ground.worker("worker", "tasks.celery", *worker, environ=environ),
-            ground.worker("bridge_worker", "bridges.celery", "-Q", "bridges", "--concurrency", "4", environ=environ),
-            ground.start("beat", "celery", "-A", "tasks.celery", "beat", environ=environ),
-        ]
-        headers = {"X-API-Key": ground.api_key()}
+    with system_of(plan) as system:
+        ground, programs, headers, port = system.ground, list(system.programs.values()), system.headers, system.port
         seconds = plan.sized(_WINDOW_S, _SMOKE_WINDOW_S)
         paced(Hooks(port, secrets.token_hex(4), headers), CONNECTIONS, min(30.0, seconds), _PER_S, _forget)
         rounds: list[Round] = []
