@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,6 +47,7 @@ class Transaction:
     def __init__(self, raw: Connection) -> None:
         self.raw = raw
         self._savepoints = 0
+        self._after_commit: list[tuple[Callable[[list[Any]], object], Any]] = []
 
     def _run(self, cursor: psycopg2.extensions.cursor, sql: str | Prepared, params: Params | None) -> None:
         if isinstance(sql, str):
@@ -87,13 +88,34 @@ class Transaction:
         self._savepoints += 1
         name = f"bridge_{self._savepoints}"
         self.execute(f"SAVEPOINT {name}")
+        kept = len(self._after_commit)
         try:
             yield
         except BaseException:
+            del self._after_commit[kept:]
             if not self.raw.closed:
                 self.execute(f"ROLLBACK TO SAVEPOINT {name}")
             raise
         self.execute(f"RELEASE SAVEPOINT {name}")
+
+    def after_commit(self, act: Callable[[list[Any]], object], item: Any) -> None:
+        """Has ``act`` called with all the items that were given for it, once ``Database.transaction`` has committed.
+
+        For hints: a crash between commit and call loses it, as does a rollback, also of the savepoint around.
+        """
+        self._after_commit.append((act, item))
+
+    def committed(self) -> None:
+        """Calls what was left for after the commit; an error in it is logged, since the commit stands."""
+        items: dict[Callable[[list[Any]], object], list[Any]] = {}
+        for act, item in self._after_commit:
+            items.setdefault(act, []).append(item)
+        self._after_commit.clear()
+        for act, given in items.items():
+            try:
+                act(given)
+            except Exception:
+                log.exception("after-commit-failed")
 
 
 def _names(cursor: psycopg2.extensions.cursor) -> list[str]:
@@ -148,6 +170,7 @@ class Database:
                 if not raw.closed:
                     raw.rollback()
                 raise
+        tx.committed()
 
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:

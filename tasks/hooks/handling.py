@@ -11,7 +11,7 @@ from uuid import UUID
 from tasks import correlation, timeouts
 from tasks.db.pool import Database, Transaction
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
-from tasks.hooks import store
+from tasks.hooks import registry, store
 from tasks.hooks.model import Hook
 from tasks.hooks.registry import Refused, handlers_of
 from tasks.ids import new_id
@@ -62,6 +62,8 @@ class HookHandler:
         token = new_id()
         with self._db.transaction() as tx:
             hooks = claim(tx, token)
+            if hooks:
+                registry.learn(tx)
             unheard = not any(handlers_of(hook) for hook in hooks)
             if hooks and unheard:
                 # Nobody's code is to run, so nothing can go wrong between claim and end: one commit for both.

@@ -103,12 +103,22 @@ class Target:
         )
 
 
+def split(given: Mapping[str, Any]) -> tuple[Target, dict[str, Any]]:
+    """The target in a mapping of fields, and the fields that are not a target's."""
+    own = {name: value for name, value in given.items() if name not in FIELDS}
+    target = {name: value for name, value in given.items() if name in FIELDS}
+    return Target(**{**target, "tags": tuple(target.get("tags", ()))}), own
+
+
 def name_mistakes(name: str) -> Iterator[FieldError]:
     """What is wrong with the name of a schedule or a trigger: it must not be taken for an id."""
     if not re.fullmatch(NAME, name):
         yield FieldError("/name", "must be 1 to 100 letters, digits, _ . and -")
     elif _UUID.fullmatch(name):
         yield FieldError("/name", "must not look like an id")
+
+
+FIELDS = frozenset(Target.__dataclass_fields__)
 
 
 def _not_plain(name: str, value: Any) -> Iterator[FieldError]:

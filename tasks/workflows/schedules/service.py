@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,18 +10,17 @@ from uuid import UUID
 from tasks.db.pool import Database, Transaction
 from tasks.errors import Conflict, FieldError, NotFound, ValidationFailed
 from tasks.ids import new_id
-from tasks.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
+from tasks.paging import Page, checked_limit, decode_cursor, encode_cursor
 from tasks.workflows.schedules import store
 from tasks.workflows.schedules.cadence import upcoming, zone_of
 from tasks.workflows.schedules.firing import submission_of, tick_values
 from tasks.workflows.schedules.model import STATES, ScheduleSpec, due_at
 from tasks.workflows.schedules.store import Row, Tick
 from tasks.workflows.submission import Submits, Submitted
-from tasks.workflows.target import Target
+from tasks.workflows.target import FIELDS, split
 
 _SHOWN_UPCOMING = 5
 _SHOWN_RECENT = 20
-_TARGET_FIELDS = frozenset(Target.__dataclass_fields__)
 
 
 class ScheduleService:
@@ -62,12 +60,11 @@ class ScheduleService:
         """Schedules by name. Raises ValidationFailed."""
         if state is not None and state not in STATES:
             _refuse([FieldError("/state", f"must be one of {', '.join(STATES)}")])
-        if not 1 <= limit <= MAX_LIMIT:
-            _refuse([FieldError("/limit", f"must be from 1 to {MAX_LIMIT}")])
         after = None if cursor is None else decode_cursor(cursor, 1)[0]
         with self._db.transaction() as tx:
             found = tx.all(
-                store.QUERIES["list"], {"state": state, "workflow": workflow, "after": after, "limit": limit + 1}
+                store.QUERIES["list"],
+                {"state": state, "workflow": workflow, "after": after, "limit": checked_limit(limit) + 1},
             )
         page = [_shown(row) for row in found[:limit]]
         return Page(page, encode_cursor(page[-1]["name"]) if len(found) > limit else None)
@@ -144,16 +141,14 @@ class ScheduleService:
 
 
 def _spec_of(given: Mapping[str, Any]) -> ScheduleSpec:
-    target = {name: value for name, value in given.items() if name in _TARGET_FIELDS}
-    own = {name: value for name, value in given.items() if name not in _TARGET_FIELDS}
-    spec = ScheduleSpec(**own, target=Target(**target))
-    return replace(spec, target=replace(spec.target, tags=tuple(spec.target.tags)))
+    target, own = split(given)
+    return ScheduleSpec(**own, target=target)
 
 
 def _fields(row: Row) -> dict[str, Any]:
     spec = ScheduleSpec.of_row(row)
     own = {name: getattr(spec, name) for name in ScheduleSpec.__dataclass_fields__ if name != "target"}
-    return own | {name: getattr(spec.target, name) for name in _TARGET_FIELDS}
+    return own | {name: getattr(spec.target, name) for name in FIELDS}
 
 
 def _clock_of(schedule_id: UUID, spec: ScheduleSpec, created_at: datetime, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Triggers: workflows that begin with a webhook."""
