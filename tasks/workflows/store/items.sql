@@ -1,0 +1,113 @@
+-- The SQL of a map's items. Each is claimed and ends in its row; the step counts those that are open.
+
+-- name: insert --
+INSERT INTO step_items (run_id, place, index, item, due_at)
+SELECT %(run_id)s, %(place)s, (index - 1)::integer, item, now() + %(grace_s)s * interval '1 second'
+FROM json_array_elements(%(items)s::json) WITH ORDINALITY AS row (item, index)
+ON CONFLICT (run_id, place, index) DO NOTHING
+
+-- name: claim --
+-- ready -> running: the first of these ranges, as long as the map's step waits for them and its run goes on.
+WITH map AS MATERIALIZED (
+    SELECT steps.place FROM steps JOIN runs ON runs.id = steps.run_id
+    WHERE steps.run_id = %(run_id)s AND steps.place = %(place)s AND steps.state = 'waiting' AND runs.state = 'running'
+), wanted AS (
+    SELECT index FROM step_items JOIN unnest(%(firsts)s::integer[], %(ends)s::integer[]) AS part (first, stop)
+      ON index >= part.first AND index < part.stop
+    WHERE run_id = %(run_id)s AND step_items.place = (SELECT place FROM map) AND state = 'ready'
+    ORDER BY index
+    LIMIT %(limit)s
+    FOR UPDATE OF step_items SKIP LOCKED
+)
+UPDATE step_items
+SET state = 'running', attempt = attempt + 1, lease_token = %(token)s, bundled = %(limit)s > 1,
+    due_at = clock_timestamp() + %(lease_s)s * interval '1 second'
+FROM wanted
+WHERE run_id = %(run_id)s AND step_items.place = %(place)s AND step_items.index = wanted.index
+RETURNING step_items.index, item, attempt
+
+-- name: renew --
+UPDATE step_items SET due_at = clock_timestamp() + %(lease_s)s * interval '1 second'
+WHERE run_id = %(run_id)s AND place = %(place)s AND index = ANY(%(indexes)s::integer[]) AND state = 'running'
+  AND lease_token = %(token)s
+
+-- name: end --
+-- running -> succeeded | failed | retrying | ready, what is still held under the token; the step counts the ends.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+        index integer, state text, output jsonb, error_code text, error text, delay_s float
+    )
+), ended AS (
+    UPDATE step_items
+    SET state = rows.state, output = rows.output, error_code = rows.error_code, error = rows.error,
+        lease_token = NULL, bundled = false,
+        attempt = attempt - CASE WHEN rows.state = 'ready' THEN 1 ELSE 0 END,
+        due_at = CASE WHEN rows.state IN ('retrying', 'ready')
+                      THEN clock_timestamp() + coalesce(rows.delay_s, 0) * interval '1 second' END,
+        finished_at = CASE WHEN rows.state IN ('succeeded', 'failed') THEN clock_timestamp() END
+    FROM rows
+    WHERE run_id = %(run_id)s AND place = %(place)s AND step_items.index = rows.index
+      AND step_items.state = 'running' AND lease_token = %(token)s
+    RETURNING step_items.index, step_items.state
+), counted AS (
+    UPDATE steps
+    SET items_open = items_open - (SELECT count(*) FROM ended WHERE state IN ('succeeded', 'failed'))
+    WHERE run_id = %(run_id)s AND place = %(place)s AND state = 'waiting'
+      AND EXISTS (SELECT FROM ended WHERE state IN ('succeeded', 'failed'))
+    RETURNING items_open
+)
+SELECT (SELECT count(*) FROM ended) AS count, (SELECT items_open FROM counted) AS items_open
+
+-- name: open --
+SELECT index FROM step_items
+WHERE run_id = %(run_id)s AND place = %(place)s AND state = 'ready'
+ORDER BY index
+LIMIT %(limit)s
+
+-- name: counts --
+SELECT count(*) FILTER (WHERE finished_at IS NULL) AS open, count(*) FILTER (WHERE state = 'failed') AS failed,
+       count(*) AS all
+FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
+
+-- name: outputs --
+SELECT coalesce(jsonb_agg(output ORDER BY index), '[]') AS outputs,
+       min(index) FILTER (WHERE state = 'failed') AS first_failed
+FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
+
+-- name: outputs_size --
+SELECT coalesce(sum(pg_column_size(output)), 0)::bigint AS bytes
+FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
+
+-- name: error_of --
+SELECT error_code, error FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s AND index = %(index)s
+
+-- name: due --
+-- What the clock looks at: items that are to run again, whose worker is gone, or whose message was lost.
+SELECT run_id, place, index, state, attempt, bundled FROM step_items
+WHERE due_at <= now()
+ORDER BY due_at
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED
+
+-- name: release --
+-- retrying | running -> ready, of rows that the clock holds.
+UPDATE step_items
+SET state = 'ready', lease_token = NULL, bundled = false,
+    attempt = attempt - CASE WHEN state = 'running' AND bundled THEN 1 ELSE 0 END,
+    due_at = clock_timestamp() + %(delay_s)s * interval '1 second'
+FROM unnest(%(run_ids)s::uuid[], %(places)s::integer[], %(indexes)s::integer[]) AS seen (seen_run, seen_place, seen_index)
+WHERE run_id = seen_run AND place = seen_place AND index = seen_index
+
+-- name: forget --
+-- Items of a map that is over are nobody's business.
+UPDATE step_items SET due_at = NULL
+FROM unnest(%(run_ids)s::uuid[], %(places)s::integer[]) AS seen (seen_run, seen_place)
+WHERE run_id = seen_run AND place = seen_place AND due_at IS NOT NULL
+
+-- name: delete --
+DELETE FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
+
+-- name: map_of --
+SELECT steps.state, runs.state AS run_state, steps.queue, steps.priority, steps.key
+FROM steps JOIN runs ON runs.id = steps.run_id
+WHERE run_id = %(run_id)s AND place = %(place)s

@@ -1,0 +1,271 @@
+"""Rows of steps: claimed under a lease, ended under its token, settled by the ends of their parents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from tasks.db.pool import Transaction
+from tasks.db.queries import Queries
+from tasks.workflows.settling import Change, Children, Counters, End, Settlement
+from tasks.workflows.states import STEP
+
+QUERIES = Queries("tasks.workflows.store", "steps.sql")
+# How long the clock waits before it makes good a message that may have been lost.
+GRACE_S = 5.0
+ERROR_LIMIT = 4000
+
+
+class LeaseLost(Exception):
+    """The step is not held under this token any more: it was called off, or its lease ended and another has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A step that this worker holds; ``attempt`` counts from 1, ``compensates`` is the place of what it undoes."""
+
+    place: int
+    attempt: int
+    compensates: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that succeeded: its output as JSON text, and its arguments where they were rendered."""
+
+    place: int
+    output: bytes
+    arguments: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What came of it: ``ready`` below, ``next`` claimed at once, ``unsettled`` still to be settled in the same
+    transaction, ``open_leaves`` where that changed (0: the run can end)."""
+
+    ready: tuple[int, ...]
+    next: int | None
+    unsettled: tuple[int, ...]
+    open_leaves: int | None
+    run_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where completion goes: the graph by place, which children may be claimed at once, and under which token."""
+
+    children: Children
+    leaves: frozenset[int]
+    candidates: Sequence[int]
+    next_token: UUID
+    lease_s: float
+
+
+def insert(tx: Transaction, run_id: UUID, rows: str, *, begun: bool) -> None:
+    """Adds the steps of a run; ``rows``: the JSON text of ``place key kind pending queue priority`` of each."""
+    tx.execute(QUERIES["insert"], {"run_id": run_id, "rows": rows, "begun": begun, "grace_s": GRACE_S})
+
+
+def claim(
+    tx: Transaction, run_id: UUID, places: Sequence[int], token: UUID, lease_s: float, *, limited: bool = False
+) -> list[Claimed]:
+    """ready → running, of these places what is ready now. ``limited``: the run allows only so many at once, and one
+    at most is claimed."""
+    rows = tx.all(
+        QUERIES.prepared("claim_limited" if limited else "claim"),
+        {
+            "run_id": run_id,
+            "places": list(places),
+            "token": token,
+            "lease_s": lease_s,
+            "bundled": len(places) > 1 and not limited,
+        },
+    )
+    return [Claimed(row["place"], row["attempt"], row["compensates"]) for row in rows]
+
+
+def renew(tx: Transaction, run_id: UUID, places: Sequence[int], token: UUID, lease_s: float) -> int:
+    """Holds on for ``lease_s`` more; returns how many of them are still held."""
+    parameters = {"run_id": run_id, "places": list(places), "token": token, "lease_s": lease_s}
+    return tx.execute(QUERIES.prepared("renew"), parameters)
+
+
+def complete(
+    tx: Transaction, run_id: UUID, done: Sequence[Done], token: UUID, ways: Ways, choice: End | None = None
+) -> Completed:
+    """running → succeeded, all of them or none; ``choice``: of one branch, what it names and chose.
+
+    Where children come out ``unsettled``, the caller goes on with ``settle`` in the same transaction.
+
+    Raises:
+        LeaseLost: one of them is not held under the token.
+    """
+    row = tx.one(
+        QUERIES.prepared("complete"),
+        {
+            "run_id": run_id,
+            "rows": orjson.dumps([_done_row(one) for one in done]).decode(),
+            "below": orjson.dumps(_below([one.place for one in done], ways.children, choice)).decode(),
+            "count": len(done),
+            "token": token,
+            "candidates": list(ways.candidates),
+            "next_token": ways.next_token,
+            "lease_s": ways.lease_s,
+            "grace_s": GRACE_S,
+            "leaves": sum(one.place in ways.leaves for one in done),
+        },
+    )
+    if row is None or row["done"] != len(done):
+        raise LeaseLost
+    return Completed(
+        tuple(row["ready"]), row["next"], tuple(row["unsettled"]), row["open_leaves"], row["run_state"] or ""
+    )
+
+
+def settle(
+    tx: Transaction,
+    run_id: UUID,
+    children: Children,
+    ends: Mapping[int, End],
+    unsettled: Sequence[int] = (),
+) -> dict[int, str]:
+    """Carries these ends down the graph; returns the new state of each step that is pending no more.
+
+    ``unsettled``: steps that have counted all of their parents already, and only need their verdict.
+    """
+    found: dict[int, str] = {}
+    changes: dict[int, Change] = {}
+    if unsettled:
+        for place, counters in _lock_pending(tx, run_id, unsettled).items():
+            changes[place] = Change(counters, counters.verdict())
+        ends = {**ends, **{p: End(c.state) for p, c in changes.items() if c.state in ("skipped", "cancelled")}}
+    settlement = Settlement(children, ends)
+    wanted = settlement.wanted()
+    while wanted:
+        settlement.load(_lock_pending(tx, run_id, wanted))
+        wanted = settlement.wanted()
+    changes |= settlement.changes()
+    if not changes:
+        return found
+    rows = [_change_row(place, change) for place, change in sorted(changes.items())]
+    parameters = {"run_id": run_id, "rows": orjson.dumps(rows).decode(), "grace_s": GRACE_S}
+    for row in tx.all(QUERIES["settle"], parameters):
+        if row["state"] != "pending":
+            found[row["place"]] = row["state"]
+    return found
+
+
+def change(
+    tx: Transaction,
+    run_id: UUID,
+    place: int,
+    state: str,
+    *,
+    token: UUID | None = None,
+    sources: Sequence[str] | None = None,
+    delay_s: float | None = None,
+    waits_for: str | None = None,
+    signal_name: str | None = None,
+    items_open: int | None = None,
+    child_run_id: UUID | None = None,
+    output: bytes | None = None,
+    arguments: bytes | None = None,
+    error_code: str | None = None,
+    error: str | None = None,
+    reason: str | None = None,
+    uncounted: bool = False,
+) -> str | None:
+    """Brings one step into ``state`` from one that the chart allows (or of ``sources``), under its token where one is
+    given; returns the state before, or None where it is elsewhere by now.
+
+    ``delay_s``: when the clock looks at it. ``uncounted``: an attempt in a bundle whose worker died does not count.
+    """
+    row = tx.one(
+        QUERIES.prepared("change"),
+        {
+            "run_id": run_id,
+            "place": place,
+            "state": state,
+            "token": token,
+            "from": sorted(sources if sources is not None else STEP.sources(state)),
+            "terminal": STEP.is_terminal(state),
+            "delay_s": delay_s,
+            "waits_for": waits_for,
+            "signal_name": signal_name,
+            "items_open": items_open,
+            "child_run_id": child_run_id,
+            "output": None if output is None else output.decode(),
+            "arguments": None if arguments is None else arguments.decode(),
+            "error_code": error_code,
+            "error": None if error is None else error[:ERROR_LIMIT],
+            "reason": reason,
+            "uncounted": uncounted,
+        },
+    )
+    return None if row is None else str(row["old"])
+
+
+def cancel_open(tx: Transaction, run_id: UUID, reason: str, error_code: str | None = None) -> int:
+    """Calls off every step that has not ended; returns how many. Call it before anything else of the run is locked."""
+    row = tx.one(QUERIES["cancel_open"], {"run_id": run_id, "reason": reason, "error_code": error_code})
+    return 0 if row is None else int(row["count"])
+
+
+def reopen(tx: Transaction, run_id: UUID, changes: Mapping[int, Change]) -> None:
+    """failed, timed_out, cancelled → pending or ready."""
+    rows = orjson.dumps([_change_row(place, change) for place, change in sorted(changes.items())]).decode()
+    tx.execute(QUERIES["reopen"], {"run_id": run_id, "rows": rows, "grace_s": GRACE_S})
+
+
+def results(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, tuple[str, Any]]:
+    """State and output of these steps, by place."""
+    rows = tx.all(QUERIES.prepared("results"), {"run_id": run_id, "places": list(places)})
+    return {row["place"]: (row["state"], row["output"]) for row in rows}
+
+
+def ready(tx: Transaction, run_id: UUID, limit: int) -> list[int]:
+    """The places that wait for a worker, of a run that goes on; the most urgent first."""
+    return [row["place"] for row in tx.all(QUERIES.prepared("ready"), {"run_id": run_id, "limit": limit})]
+
+
+def _lock_pending(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, Counters]:
+    rows = tx.all(QUERIES["lock_pending"], {"run_id": run_id, "places": list(places)})
+    return {
+        row["place"]: Counters(row["pending"], row["passed"], row["blocked"], row["named"], row["chosen"])
+        for row in rows
+    }
+
+
+def _below(places: Sequence[int], children: Children, choice: End | None) -> list[dict[str, int]]:
+    ended: dict[int, int] = {}
+    for place in places:
+        for child in children[place]:
+            ended[child] = ended.get(child, 0) + 1
+    named = choice.named if choice else frozenset()
+    chosen = choice.chosen if choice else frozenset()
+    return [
+        {"place": child, "ended": count, "named": int(child in named), "chosen": int(child in chosen)}
+        for child, count in sorted(ended.items())
+    ]
+
+
+def _done_row(done: Done) -> dict[str, Any]:
+    arguments = None if done.arguments is None else orjson.Fragment(done.arguments)
+    return {"place": done.place, "output": orjson.Fragment(done.output), "arguments": arguments}
+
+
+def _change_row(place: int, change: Change) -> dict[str, Any]:
+    counters = change.counters
+    return {
+        "place": place,
+        "state": change.state,
+        "pending": counters.pending,
+        "passed": counters.passed,
+        "blocked": counters.blocked,
+        "named": counters.named,
+        "chosen": counters.chosen,
+    }

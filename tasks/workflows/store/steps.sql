@@ -1,0 +1,400 @@
+-- The SQL of steps. A state changes only here and in runs.sql, under a guard on the old state, with its journal row.
+-- Locks are taken in order of place, and a run's row after its steps.
+
+-- name: insert --
+INSERT INTO steps (run_id, place, key, kind, state, pending, queue, priority, due_at)
+SELECT %(run_id)s, place, key, kind, CASE WHEN pending = 0 THEN 'ready' ELSE 'pending' END, pending, queue, priority,
+       CASE WHEN pending = 0 AND %(begun)s THEN now() + %(grace_s)s * interval '1 second' END
+FROM json_to_recordset(%(rows)s::json) AS row (
+    place integer, key text, kind text, pending integer, queue text, priority smallint
+)
+
+-- name: claim --
+-- ready -> running, those of the named places that are ready and whose run goes on.
+WITH wanted AS (
+    SELECT steps.place, steps.state, runs.correlation_id, runs.name
+    FROM steps JOIN runs ON runs.id = steps.run_id
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.state = 'ready'
+      AND runs.state = CASE WHEN steps.compensates IS NULL THEN 'running' ELSE 'compensating' END
+    ORDER BY steps.place
+    FOR UPDATE OF steps SKIP LOCKED
+), claimed AS (
+    UPDATE steps
+    SET state = 'running', attempt = attempt + 1, version = version + 1, lease_token = %(token)s,
+        bundled = %(bundled)s, due_at = clock_timestamp() + %(lease_s)s * interval '1 second',
+        started_at = clock_timestamp()
+    FROM wanted
+    WHERE steps.run_id = %(run_id)s AND steps.place = wanted.place
+    RETURNING steps.place, key, kind, attempt, version, compensates, wanted.correlation_id, wanted.name
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', 'ready',
+               'state', 'running', 'attempt', attempt
+           ),
+           correlation_id
+    FROM claimed
+)
+SELECT place, attempt, compensates FROM claimed ORDER BY place
+
+-- name: claim_limited --
+-- As claim, in a run that allows only so many steps at once. The caller has locked the run's row in a statement before
+-- this one, so that what is counted here is what those before have claimed.
+WITH run AS MATERIALIZED (
+    SELECT id, name, correlation_id, max_parallel FROM runs
+    WHERE id = %(run_id)s AND state = 'running'
+), wanted AS (
+    SELECT steps.place FROM steps
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.state = 'ready'
+      AND (SELECT max_parallel FROM run)
+          > (SELECT count(*) FROM steps WHERE run_id = %(run_id)s AND state = 'running')
+    ORDER BY steps.priority DESC, steps.place
+    LIMIT 1
+    FOR UPDATE OF steps SKIP LOCKED
+), claimed AS (
+    UPDATE steps
+    SET state = 'running', attempt = attempt + 1, version = version + 1, lease_token = %(token)s,
+        bundled = %(bundled)s, due_at = clock_timestamp() + %(lease_s)s * interval '1 second',
+        started_at = clock_timestamp()
+    FROM wanted
+    WHERE steps.run_id = %(run_id)s AND steps.place = wanted.place
+    RETURNING steps.place, key, kind, attempt, version, compensates
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', 'ready',
+               'state', 'running', 'attempt', attempt
+           ),
+           correlation_id
+    FROM claimed, run
+)
+SELECT place, attempt, compensates FROM claimed
+
+-- name: renew --
+UPDATE steps SET due_at = clock_timestamp() + %(lease_s)s * interval '1 second'
+WHERE run_id = %(run_id)s AND place = ANY(%(places)s::integer[]) AND state = 'running' AND lease_token = %(token)s
+
+-- name: complete --
+-- running -> succeeded for all of the rows, or for none where one of them is held no more; their children count them.
+-- A child with nothing left to wait for becomes ready; one of %(candidates)s, of this queue, is claimed at once under
+-- the next token. A child that must be passed over instead stays pending with pending = 0, for the caller to settle in
+-- this transaction.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (place integer, output jsonb, arguments jsonb)
+), below AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(below)s::json) AS row (place integer, ended integer, named integer, chosen integer)
+), held AS MATERIALIZED (
+    SELECT steps.place FROM steps JOIN rows ON rows.place = steps.place
+    WHERE steps.run_id = %(run_id)s AND steps.state = 'running' AND steps.lease_token = %(token)s
+    ORDER BY steps.place
+    FOR UPDATE OF steps
+), run AS MATERIALIZED (
+    SELECT name, correlation_id, state FROM runs
+    WHERE id = %(run_id)s AND (SELECT count(*) FROM held) = %(count)s
+), done AS (
+    UPDATE steps
+    SET state = 'succeeded', version = version + 1, output = rows.output, arguments = rows.arguments,
+        error_code = NULL, error = NULL, lease_token = NULL, due_at = NULL, finished_at = clock_timestamp()
+    FROM rows, run
+    WHERE steps.run_id = %(run_id)s AND steps.place = rows.place
+    RETURNING steps.place, key, kind, attempt, version, started_at, finished_at
+), locked AS MATERIALIZED (
+    SELECT steps.place, queue, ended, below.named, below.chosen,
+           CASE
+               WHEN steps.pending > ended THEN 'pending'
+               WHEN blocked > 0 OR (steps.named + below.named > 0 AND steps.chosen + below.chosen = 0) THEN 'settle'
+               ELSE 'ready'
+           END AS verdict
+    FROM steps JOIN below ON below.place = steps.place
+    WHERE steps.run_id = %(run_id)s AND steps.state = 'pending' AND EXISTS (SELECT FROM run)
+    ORDER BY steps.place
+    FOR UPDATE OF steps
+), next AS MATERIALIZED (
+    SELECT min(place) AS place FROM locked
+    WHERE verdict = 'ready' AND place = ANY(%(candidates)s::integer[])
+      AND (SELECT state FROM run) IN ('running', 'compensating')
+), touched AS (
+    UPDATE steps
+    SET pending = pending - ended, passed = passed + ended, named = steps.named + locked.named,
+        chosen = steps.chosen + locked.chosen,
+        state = CASE WHEN locked.place = next.place THEN 'running' WHEN verdict = 'ready' THEN 'ready' ELSE state END,
+        version = CASE WHEN verdict = 'ready' THEN version + 1 ELSE version END,
+        attempt = CASE WHEN locked.place = next.place THEN 1 ELSE attempt END,
+        lease_token = CASE WHEN locked.place = next.place THEN %(next_token)s::uuid END,
+        bundled = false,
+        started_at = CASE WHEN locked.place = next.place THEN clock_timestamp() ELSE started_at END,
+        due_at = CASE
+            WHEN locked.place = next.place THEN clock_timestamp() + %(lease_s)s * interval '1 second'
+            WHEN verdict = 'ready' AND (SELECT state FROM run) IN ('running', 'compensating')
+            THEN clock_timestamp() + %(grace_s)s * interval '1 second'
+        END
+    FROM locked, next
+    WHERE steps.run_id = %(run_id)s AND steps.place = locked.place
+    RETURNING steps.place, key, kind, attempt, version, state, verdict
+), ended AS (
+    UPDATE runs
+    SET open_leaves = open_leaves - %(leaves)s,
+        due_at = CASE WHEN open_leaves = %(leaves)s AND state <> 'paused'
+                      THEN clock_timestamp() + %(grace_s)s * interval '1 second' ELSE due_at END
+    WHERE id = %(run_id)s AND %(leaves)s > 0 AND EXISTS (SELECT FROM run)
+    RETURNING open_leaves
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, change.version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', run.name, 'step', key, 'kind', kind, 'from', old,
+               'state', change.state, 'attempt', attempt
+           ) || detail,
+           run.correlation_id
+    FROM (
+        SELECT key, kind, version, 'running' AS old, 'succeeded' AS state, attempt,
+               jsonb_build_object('duration_ms', round(extract(epoch FROM finished_at - started_at) * 1000, 3)) AS detail
+        FROM done
+        UNION ALL
+        SELECT key, kind, version, 'pending', state, attempt, '{}'::jsonb FROM touched WHERE verdict = 'ready'
+    ) AS change, run
+)
+SELECT (SELECT count(*) FROM done) AS done, (SELECT open_leaves FROM ended) AS open_leaves,
+       (SELECT state FROM run) AS run_state, (SELECT place FROM next) AS next,
+       ARRAY(SELECT place FROM touched WHERE state = 'ready' ORDER BY place) AS ready,
+       ARRAY(SELECT place FROM touched WHERE verdict = 'settle' ORDER BY place) AS unsettled
+
+-- name: change --
+-- One step from one of the states %(from)s, under its token where one is given, with what else is told.
+WITH was AS MATERIALIZED (
+    SELECT place, state FROM steps
+    WHERE run_id = %(run_id)s AND place = %(place)s AND state = ANY(%(from)s::text[])
+      AND (%(token)s::uuid IS NULL OR lease_token = %(token)s::uuid)
+    FOR UPDATE
+), changed AS (
+    UPDATE steps
+    SET state = %(state)s, version = version + 1, lease_token = NULL,
+        attempt = attempt - CASE WHEN %(uncounted)s AND bundled THEN 1 ELSE 0 END, bundled = false,
+        waits_for = %(waits_for)s, signal_name = %(signal_name)s,
+        items_open = coalesce(%(items_open)s, items_open),
+        child_run_id = coalesce(%(child_run_id)s::uuid, child_run_id),
+        due_at = CASE WHEN %(delay_s)s::float IS NOT NULL
+                      THEN clock_timestamp() + %(delay_s)s::float * interval '1 second' END,
+        output = coalesce(%(output)s::jsonb, output),
+        arguments = coalesce(%(arguments)s::jsonb, arguments),
+        error_code = %(error_code)s, error = %(error)s,
+        finished_at = CASE WHEN %(terminal)s THEN clock_timestamp() END
+    FROM was
+    WHERE steps.run_id = %(run_id)s AND steps.place = was.place
+    RETURNING steps.place, key, kind, attempt, version, was.state AS old, started_at
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, changed.version, 'workflow-step-changed',
+           jsonb_strip_nulls(jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', old,
+               'state', %(state)s::text, 'attempt', attempt, 'waits_for', %(waits_for)s::text,
+               'error_code', %(error_code)s::text, 'error', %(error)s::text, 'reason', %(reason)s::text,
+               'duration_ms', CASE WHEN %(terminal)s
+                                   THEN round(extract(epoch FROM clock_timestamp() - started_at) * 1000, 3) END
+           )),
+           correlation_id
+    FROM changed, runs WHERE runs.id = %(run_id)s
+)
+SELECT place, key, attempt, old FROM changed
+
+-- name: wake --
+-- waiting -> running: what it waited for has come, and it is to end in this transaction.
+WITH was AS MATERIALIZED (
+    SELECT steps.place, runs.name, runs.correlation_id FROM steps JOIN runs ON runs.id = steps.run_id
+    WHERE run_id = %(run_id)s AND place = %(place)s AND steps.state = 'waiting' AND waits_for = %(waits_for)s
+      AND runs.finished_at IS NULL
+    FOR UPDATE OF steps
+), woken AS (
+    UPDATE steps
+    SET state = 'running', version = version + 1, lease_token = %(token)s, waits_for = NULL, signal_name = NULL,
+        due_at = clock_timestamp() + %(lease_s)s * interval '1 second'
+    FROM was
+    WHERE steps.run_id = %(run_id)s AND steps.place = was.place
+    RETURNING steps.place, key, kind, attempt, version, arguments, child_run_id, name, correlation_id
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', 'waiting',
+               'state', 'running', 'attempt', attempt, 'reason', 'woken'
+           ),
+           correlation_id
+    FROM woken
+)
+SELECT place, key, attempt, arguments, child_run_id FROM woken
+
+-- name: lock_signals --
+-- Between the look for a signal and the wait for it none may come unseen.
+SELECT pg_advisory_xact_lock(7302, hashtext(%(run_id)s))
+
+-- name: waiting_by_key --
+SELECT place, state, waits_for FROM steps WHERE run_id = %(run_id)s AND key = %(key)s
+
+-- name: lock_pending --
+SELECT place, pending, passed, blocked, named, chosen FROM steps
+WHERE run_id = %(run_id)s AND place = ANY(%(places)s::integer[]) AND state = 'pending'
+ORDER BY place
+FOR UPDATE
+
+-- name: settle --
+-- Pending steps whose parents ended: their counters, and what becomes of them.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+        place integer, state text, pending integer, passed integer, blocked integer, named integer, chosen integer
+    )
+), run AS MATERIALIZED (
+    SELECT name, correlation_id, state FROM runs WHERE id = %(run_id)s
+), changed AS (
+    UPDATE steps
+    SET state = rows.state, pending = rows.pending, passed = rows.passed, blocked = rows.blocked, named = rows.named,
+        chosen = rows.chosen,
+        version = CASE WHEN rows.state = 'pending' THEN version ELSE version + 1 END,
+        finished_at = CASE WHEN rows.state IN ('skipped', 'cancelled') THEN clock_timestamp() END,
+        due_at = CASE WHEN rows.state = 'ready' AND run.state IN ('running', 'compensating')
+                      THEN clock_timestamp() + %(grace_s)s * interval '1 second' END
+    FROM rows, run
+    WHERE steps.run_id = %(run_id)s AND steps.place = rows.place AND steps.state = 'pending'
+    RETURNING steps.place, key, kind, attempt, version, steps.state
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', 'pending',
+               'state', changed.state, 'attempt', attempt
+           ),
+           correlation_id
+    FROM changed, run
+    WHERE changed.state <> 'pending'
+)
+SELECT place, state FROM changed ORDER BY place
+
+-- name: cancel_open --
+WITH changed AS (
+    UPDATE steps
+    SET state = 'cancelled', version = version + 1, lease_token = NULL, due_at = NULL, waits_for = NULL,
+        signal_name = NULL, finished_at = clock_timestamp(), error_code = coalesce(error_code, %(error_code)s)
+    FROM (
+        SELECT place, state FROM steps WHERE run_id = %(run_id)s AND finished_at IS NULL ORDER BY place FOR UPDATE
+    ) AS was
+    WHERE steps.run_id = %(run_id)s AND steps.place = was.place
+    RETURNING key, kind, attempt, version, was.state AS old
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, changed.version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', old,
+               'state', 'cancelled', 'attempt', attempt, 'reason', %(reason)s::text
+           ),
+           correlation_id
+    FROM changed, runs WHERE runs.id = %(run_id)s
+)
+SELECT count(*) AS count FROM changed
+
+-- name: reopen --
+-- failed, timed_out, cancelled -> pending or ready: a run is tried again from where it failed.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+        place integer, state text, pending integer, passed integer, blocked integer, named integer, chosen integer
+    )
+), changed AS (
+    UPDATE steps
+    SET state = rows.state, pending = rows.pending, passed = rows.passed, blocked = rows.blocked, named = rows.named,
+        chosen = rows.chosen, version = version + 1, attempt = 0, finished_at = NULL, error_code = NULL, error = NULL,
+        output = NULL, items_open = NULL, child_run_id = NULL,
+        due_at = CASE WHEN rows.state = 'ready' THEN clock_timestamp() + %(grace_s)s * interval '1 second' END
+    FROM rows
+    WHERE steps.run_id = %(run_id)s AND steps.place = rows.place
+      AND steps.state IN ('failed', 'timed_out', 'cancelled')
+    RETURNING steps.place, key, kind, version, steps.state
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, changed.version, 'workflow-step-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind,
+               'state', changed.state, 'attempt', 0, 'reason', 'retry of the run'
+           ),
+           correlation_id
+    FROM changed, runs WHERE runs.id = %(run_id)s
+)
+SELECT count(*) AS count FROM changed
+
+-- name: states --
+-- Every step of a run, by place, without what compensates.
+SELECT place, key, state, attempt FROM steps WHERE run_id = %(run_id)s AND compensates IS NULL ORDER BY place
+
+-- name: results --
+-- What expressions may read of these steps.
+SELECT place, state, output FROM steps WHERE run_id = %(run_id)s AND place = ANY(%(places)s::integer[])
+
+-- name: ready --
+-- What waits for a worker, of a run that goes on; the most urgent first.
+SELECT place FROM steps JOIN runs ON runs.id = steps.run_id
+WHERE run_id = %(run_id)s AND steps.state = 'ready'
+  AND runs.state = CASE WHEN compensates IS NULL THEN 'running' ELSE 'compensating' END
+ORDER BY steps.priority DESC, place
+LIMIT %(limit)s
+
+-- name: release_ready --
+-- The clock looks at what became ready while its run was paused, or not begun.
+UPDATE steps SET due_at = clock_timestamp() + %(grace_s)s * interval '1 second'
+WHERE run_id = %(run_id)s AND state = 'ready'
+
+-- name: hold_ready --
+-- What is ready in a paused run is nobody's business until it goes on.
+UPDATE steps SET due_at = NULL WHERE run_id = %(run_id)s AND state = 'ready'
+
+-- name: undone --
+-- What succeeded, newest first: the order in which it is undone.
+SELECT place, key FROM steps
+WHERE run_id = %(run_id)s AND state = 'succeeded' AND compensates IS NULL
+ORDER BY finished_at DESC, place DESC
+
+-- name: insert_compensations --
+-- A line of steps, each undoing one, the first of them ready.
+INSERT INTO steps (run_id, place, key, kind, state, pending, queue, priority, compensates, due_at)
+SELECT %(run_id)s, place, key, kind, CASE WHEN pending = 0 THEN 'ready' ELSE 'pending' END, pending, queue, priority,
+       compensates, CASE WHEN pending = 0 THEN now() + %(grace_s)s * interval '1 second' END
+FROM json_to_recordset(%(rows)s::json) AS row (
+    place integer, key text, kind text, pending integer, queue text, priority smallint, compensates integer
+)
+
+-- name: compensations --
+SELECT place, compensates, state FROM steps WHERE run_id = %(run_id)s AND compensates IS NOT NULL ORDER BY place
+
+-- name: due --
+-- What the clock looks at, oldest first.
+SELECT run_id, place, key, state, attempt, bundled, waits_for, signal_name, child_run_id, queue, priority, compensates
+FROM steps
+WHERE due_at <= now()
+ORDER BY due_at
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED
+
+-- name: postpone --
+-- The clock has looked; a message was sent, or need not be.
+UPDATE steps SET due_at = clock_timestamp() + %(delay_s)s * interval '1 second'
+FROM unnest(%(run_ids)s::uuid[], %(places)s::integer[]) AS seen (seen_run, seen_place)
+WHERE run_id = seen_run AND place = seen_place AND state = ANY(%(states)s::text[])
+
+-- name: end_leaves --
+-- Steps that nothing depends on have ended without being completed: skipped, cancelled or failed.
+UPDATE runs
+SET open_leaves = open_leaves - %(leaves)s,
+    due_at = CASE WHEN open_leaves = %(leaves)s AND state <> 'paused'
+                  THEN clock_timestamp() + %(grace_s)s * interval '1 second' ELSE due_at END
+WHERE id = %(run_id)s
+RETURNING open_leaves
+
+-- name: next_due --
+-- Seconds until the clock has something to look at; none: nothing waits for it.
+SELECT extract(epoch FROM least(
+    (SELECT min(due_at) FROM steps WHERE due_at IS NOT NULL),
+    (SELECT min(due_at) FROM step_items WHERE due_at IS NOT NULL),
+    (SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL)
+) - clock_timestamp())::float AS wait_s
+
+-- name: of_child --
+-- The step that waits for this run.
+SELECT run_id, place FROM steps WHERE child_run_id = %(child_run_id)s AND state = 'waiting'
