@@ -124,6 +124,11 @@ class Settings:
     workflow_sql_connections: Pairs = field(default=(), metadata={"parse": setting_forms.connections})
     workflow_sql_max_bytes: int = _number(4 << 20, 1024, 1 << 28)
     workflow_sql_pool_size: int = _number(2, 1, 100)
+    # The engine (tasks/workflows/work).
+    workflow_lease_s: float = _number(10.0, 0.2, 3600)
+    workflow_output_limit_bytes: int = _number(4 << 20, 1024, 1 << 28)
+    workflow_input_limit_bytes: int = _number(1 << 20, 1024, 1 << 28)
+    retention_workflows_days: int = _number(90, 1, 36_500)
     workflow_queues: tuple[str, ...] = ("workflows",)
     workflow_rate_limits: Pairs = field(default=(), metadata={"parse": setting_forms.rates})
 

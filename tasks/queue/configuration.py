@@ -36,6 +36,7 @@ _OWN_IMPORTS = (
     "tasks.states.jobs",
     "tasks.access.jobs",
     "tasks.lab.jobs",
+    "tasks.workflows.jobs",
     "tasks.demo",
 )
 
@@ -77,7 +78,7 @@ def worker_overrides(settings: Settings) -> dict[str, Any]:
 def route(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
     """The queue of a task by its name; None leaves it to the task's own options and the default queue."""
     family, _dot, job = name.partition(".")
-    if job in ("sweep", "retention") or family in ("bridges", "journal"):
+    if job in ("sweep", "retention", "clock") or family in ("bridges", "journal"):
         return {"queue": HOUSEKEEPING_QUEUE}
     if family in QUEUES:
         return {"queue": family}

@@ -26,6 +26,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "bridges.drain": _BRIDGES_EVERY_S,
         "lab.sweep": sweep_s,
         "lab.check": min(15.0, settings.lab_check_interval_s),
+        "workflows.clock": _BRIDGES_EVERY_S,
+        "workflows.retention": 600.0,
         "hooks.retention": 600.0,
         "journal.partitions": 600.0,
         "states.retention": 600.0,

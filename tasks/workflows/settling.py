@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from tasks.workflows.states import BLOCKING
 
-Children = Sequence[Sequence[int]]
+# By place, the places below (or above) it.
+Children = Sequence[Sequence[int]] | Mapping[int, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ class Settlement:
 
 
 def reopened(
-    parents: Children, states: Sequence[str], choices: Mapping[int, tuple[frozenset[int], frozenset[int]]]
+    parents: Sequence[Sequence[int]],
+    states: Sequence[str],
+    choices: Mapping[int, tuple[frozenset[int], frozenset[int]]],
 ) -> dict[int, Change]:
     """What a retry makes of the steps that did not end well: their counters, and whether each is ``ready`` now or
     ``pending`` on a parent that runs again.

@@ -1,8 +1,8 @@
-"""What runs the kinds of steps that do work of their own, one module or package each.
+"""What runs the kinds of steps, one module or package each.
 
 Importing this package registers all of them in ``KINDS``.
 """
 
-from tasks.workflows.kinds import emit, http, task
+from tasks.workflows.kinds import approve, emit, http, task, wait, workflow
 
-__all__ = ["emit", "http", "task"]
+__all__ = ["approve", "emit", "http", "task", "wait", "workflow"]

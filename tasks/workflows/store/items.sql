@@ -65,17 +65,13 @@ ORDER BY index
 LIMIT %(limit)s
 
 -- name: counts --
-SELECT count(*) FILTER (WHERE finished_at IS NULL) AS open, count(*) FILTER (WHERE state = 'failed') AS failed,
-       count(*) AS all
+SELECT count(*) FILTER (WHERE finished_at IS NULL) AS open, min(index) FILTER (WHERE state = 'failed') AS first_failed,
+       coalesce(sum(pg_column_size(output)), 0)::bigint AS bytes
 FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
 
 -- name: outputs --
-SELECT coalesce(jsonb_agg(output ORDER BY index), '[]') AS outputs,
-       min(index) FILTER (WHERE state = 'failed') AS first_failed
-FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
-
--- name: outputs_size --
-SELECT coalesce(sum(pg_column_size(output)), 0)::bigint AS bytes
+-- As one text: nobody needs to take it apart here.
+SELECT coalesce(json_agg(output ORDER BY index), '[]')::text AS outputs
 FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
 
 -- name: error_of --
@@ -87,16 +83,15 @@ SELECT run_id, place, index, state, attempt, bundled FROM step_items
 WHERE due_at <= now()
 ORDER BY due_at
 LIMIT %(limit)s
-FOR UPDATE SKIP LOCKED
 
 -- name: release --
--- retrying | running -> ready, of rows that the clock holds.
+-- retrying | running | ready -> ready, of what is still due.
 UPDATE step_items
 SET state = 'ready', lease_token = NULL, bundled = false,
     attempt = attempt - CASE WHEN state = 'running' AND bundled THEN 1 ELSE 0 END,
     due_at = clock_timestamp() + %(delay_s)s * interval '1 second'
 FROM unnest(%(run_ids)s::uuid[], %(places)s::integer[], %(indexes)s::integer[]) AS seen (seen_run, seen_place, seen_index)
-WHERE run_id = seen_run AND place = seen_place AND index = seen_index
+WHERE run_id = seen_run AND place = seen_place AND index = seen_index AND due_at <= now()
 
 -- name: forget --
 -- Items of a map that is over are nobody's business.
@@ -111,3 +106,9 @@ DELETE FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
 SELECT steps.state, runs.state AS run_state, steps.queue, steps.priority, steps.key
 FROM steps JOIN runs ON runs.id = steps.run_id
 WHERE run_id = %(run_id)s AND place = %(place)s
+
+-- name: token --
+-- Under which lease an item is that the clock gives up.
+SELECT lease_token FROM step_items
+WHERE run_id = %(run_id)s AND place = %(place)s AND index = %(index)s AND state = 'running' AND due_at <= now()
+FOR UPDATE

@@ -106,7 +106,6 @@ SELECT id, state, open_leaves, deadline_at <= now() AS overdue FROM runs
 WHERE due_at <= now()
 ORDER BY due_at
 LIMIT %(limit)s
-FOR UPDATE SKIP LOCKED
 
 -- name: postpone --
 UPDATE runs SET due_at = least(clock_timestamp() + %(delay_s)s * interval '1 second',

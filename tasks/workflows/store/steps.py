@@ -177,12 +177,14 @@ def change(
     error_code: str | None = None,
     error: str | None = None,
     reason: str | None = None,
-    uncounted: bool = False,
+    uncounted: str = "never",
+    overdue: bool = False,
 ) -> str | None:
     """Brings one step into ``state`` from one that the chart allows (or of ``sources``), under its token where one is
     given; returns the state before, or None where it is elsewhere by now.
 
-    ``delay_s``: when the clock looks at it. ``uncounted``: an attempt in a bundle whose worker died does not count.
+    ``delay_s``: when the clock looks at it. ``uncounted``: whether the attempt is not to count, ``never``,
+    ``always``, or where it was one of a ``bundled`` claim. ``overdue``: only where the clock is to look at it by now.
     """
     row = tx.one(
         QUERIES.prepared("change"),
@@ -204,13 +206,14 @@ def change(
             "error": None if error is None else error[:ERROR_LIMIT],
             "reason": reason,
             "uncounted": uncounted,
+            "overdue": overdue,
         },
     )
     return None if row is None else str(row["old"])
 
 
 def cancel_open(tx: Transaction, run_id: UUID, reason: str, error_code: str | None = None) -> int:
-    """Calls off every step that has not ended; returns how many. Call it before anything else of the run is locked."""
+    """Calls off every step that has not ended; returns how many. Before it nothing else of the run is locked."""
     row = tx.one(QUERIES["cancel_open"], {"run_id": run_id, "reason": reason, "error_code": error_code})
     return 0 if row is None else int(row["count"])
 
@@ -230,6 +233,12 @@ def results(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, t
 def ready(tx: Transaction, run_id: UUID, limit: int) -> list[int]:
     """The places that wait for a worker, of a run that goes on; the most urgent first."""
     return [row["place"] for row in tx.all(QUERIES.prepared("ready"), {"run_id": run_id, "limit": limit})]
+
+
+def postpone(tx: Transaction, which: Sequence[tuple[UUID, int]], delay_s: float) -> None:
+    """The clock looks at these ready or waiting steps only after ``delay_s``."""
+    parameters = {"run_ids": [run_id for run_id, _ in which], "places": [place for _, place in which]}
+    tx.execute(QUERIES["postpone"], {**parameters, "delay_s": delay_s, "states": ["ready", "waiting"]})
 
 
 def _lock_pending(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, Counters]:

@@ -167,11 +167,13 @@ WITH was AS MATERIALIZED (
     SELECT place, state FROM steps
     WHERE run_id = %(run_id)s AND place = %(place)s AND state = ANY(%(from)s::text[])
       AND (%(token)s::uuid IS NULL OR lease_token = %(token)s::uuid)
+      AND (NOT %(overdue)s OR due_at <= now())
     FOR UPDATE
 ), changed AS (
     UPDATE steps
     SET state = %(state)s, version = version + 1, lease_token = NULL,
-        attempt = attempt - CASE WHEN %(uncounted)s AND bundled THEN 1 ELSE 0 END, bundled = false,
+        attempt = attempt - CASE WHEN %(uncounted)s = 'always' OR %(uncounted)s = 'bundled' AND bundled THEN 1 ELSE 0 END,
+        bundled = false,
         waits_for = %(waits_for)s, signal_name = %(signal_name)s,
         items_open = coalesce(%(items_open)s, items_open),
         child_run_id = coalesce(%(child_run_id)s::uuid, child_run_id),
@@ -231,6 +233,10 @@ SELECT pg_advisory_xact_lock(7302, hashtext(%(run_id)s))
 
 -- name: waiting_by_key --
 SELECT place, state, waits_for FROM steps WHERE run_id = %(run_id)s AND key = %(key)s
+
+-- name: lock_open --
+-- Every step that has not ended, in order of place, before a run is called off.
+SELECT place FROM steps WHERE run_id = %(run_id)s AND finished_at IS NULL ORDER BY place FOR UPDATE
 
 -- name: lock_pending --
 SELECT place, pending, passed, blocked, named, chosen FROM steps
@@ -345,11 +351,22 @@ WHERE run_id = %(run_id)s AND state = 'ready'
 -- What is ready in a paused run is nobody's business until it goes on.
 UPDATE steps SET due_at = NULL WHERE run_id = %(run_id)s AND state = 'ready'
 
--- name: undone --
--- What succeeded, newest first: the order in which it is undone.
-SELECT place, key FROM steps
+-- name: to_undo --
+-- What succeeded and was not undone yet, newest first: the order in which it is undone.
+SELECT place FROM steps
 WHERE run_id = %(run_id)s AND state = 'succeeded' AND compensates IS NULL
+  AND NOT EXISTS (
+      SELECT FROM steps AS undone
+      WHERE undone.run_id = %(run_id)s AND undone.compensates = steps.place AND undone.state = 'succeeded'
+  )
 ORDER BY finished_at DESC, place DESC
+
+-- name: last_place --
+SELECT max(place) AS place FROM steps WHERE run_id = %(run_id)s
+
+-- name: drop_compensations --
+-- Those of an earlier time that did not come to their end; new ones take their place.
+DELETE FROM steps WHERE run_id = %(run_id)s AND compensates IS NOT NULL AND state <> 'succeeded'
 
 -- name: insert_compensations --
 -- A line of steps, each undoing one, the first of them ready.
@@ -365,12 +382,11 @@ SELECT place, compensates, state FROM steps WHERE run_id = %(run_id)s AND compen
 
 -- name: due --
 -- What the clock looks at, oldest first.
-SELECT run_id, place, key, state, attempt, bundled, waits_for, signal_name, child_run_id, queue, priority, compensates
+SELECT run_id, place, key, state, attempt, bundled, lease_token, waits_for, child_run_id, compensates
 FROM steps
 WHERE due_at <= now()
 ORDER BY due_at
 LIMIT %(limit)s
-FOR UPDATE SKIP LOCKED
 
 -- name: postpone --
 -- The clock has looked; a message was sent, or need not be.
@@ -395,6 +411,7 @@ SELECT extract(epoch FROM least(
     (SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL)
 ) - clock_timestamp())::float AS wait_s
 
--- name: of_child --
--- The step that waits for this run.
-SELECT run_id, place FROM steps WHERE child_run_id = %(child_run_id)s AND state = 'waiting'
+-- name: waiting_child --
+-- Whom the step waits for, if for a run.
+SELECT attempt, child_run_id FROM steps
+WHERE run_id = %(run_id)s AND place = %(place)s AND state = 'waiting' AND waits_for = 'run'

@@ -1,0 +1,287 @@
+"""What a message about steps starts: they are claimed, done and ended, and what becomes ready is gone on with.
+
+A worker that has just ended a step goes straight on with one that waited for it alone, claimed in the same statement,
+within a slice of time. Many short steps in one message are claimed and ended together, more at a time as long as they
+are short; when they turn out not to be, those that are left are sent to others.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from tasks.errors import DatabaseBusy, DatabaseUnavailable, NotFound
+from tasks.ids import new_id
+from tasks.queue import shutdown
+from tasks.queue.nudges import tell_of_journal
+from tasks.runtime import Runtime
+from tasks.workflows.rates import rates_of
+from tasks.workflows.store import runs, steps
+from tasks.workflows.store.steps import Claimed, Done, LeaseLost
+from tasks.workflows.work.after import NOTHING, After
+from tasks.workflows.work.canvas import Trip
+from tasks.workflows.work.contexts import Contexts, RunContext
+from tasks.workflows.work.following import Following
+from tasks.workflows.work.leases import Lease, Leases
+from tasks.workflows.work.outcomes import Outcome, Succeeded
+from tasks.workflows.work.performing import Performer
+from tasks.workflows.work.reading import Outputs
+from tasks.workflows.work.writing import Writer
+
+log = logging.getLogger(__name__)
+
+_SLICE_S = 10.0
+_SHORT_S = 0.02
+_SLOW_S = 0.1
+_MOST = 64
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 1.0
+Act = Callable[[], After]
+
+
+class Carrier:
+    """Carries the steps of one message."""
+
+    def __init__(self, runtime: Runtime, following: Following, trip: Trip) -> None:
+        self._runtime = runtime
+        self._db = runtime.db
+        self._lease_s = runtime.settings.workflow_lease_s
+        self._contexts = runtime.kept(Contexts)
+        self._leases = runtime.kept(Leases)
+        self._rates = rates_of(runtime)
+        self._performer = runtime.kept(Performer)
+        self._writer = Writer(runtime)
+        self._outputs = Outputs(runtime.db)
+        self._following = following
+        self._trip = trip
+        self._until = time.monotonic() + _SLICE_S
+        self._done = 0
+
+    def carry(self, run_id: UUID, places: Sequence[int]) -> int:
+        """Does what of these steps is ready, and what follows; returns how many steps came to an end."""
+        try:
+            with self._db.transaction() as tx:
+                context = self._contexts.of(tx, run_id)
+        except NotFound:
+            return 0
+        left = deque(places)
+        size = 1
+        with self._performer.watched():
+            while left and self._may_go_on():
+                chunk = [left.popleft() for _ in range(min(size, len(left)))]
+                began = time.monotonic()
+                self._work_through(context, chunk, alone=not left)
+                took_s = time.monotonic() - began
+                size = min(_MOST, 2 * size) if took_s < _SHORT_S * size else 1
+                if left and took_s / len(chunk) > _SLOW_S:
+                    break
+        self._following.sender.steps(context, list(left), singly=True)
+        if self._done:
+            tell_of_journal(self._runtime.redis())
+        return self._done
+
+    def _work_through(self, context: RunContext, places: Sequence[int], *, alone: bool) -> None:
+        token = new_id()
+        claimed = self._claim(context, self._allowed(context, places), token)
+        if not claimed:
+            self._trip.broken()
+        while claimed:
+            if claimed[0].compensates is not None and not context.undoing:
+                with self._db.transaction() as tx:
+                    context = self._contexts.of(tx, context.row.id, undoing=True)
+            claimed, token = self._once(context, claimed, token, alone=alone)
+
+    def _claim(self, context: RunContext, places: Sequence[int], token: UUID) -> list[Claimed]:
+        run_id = context.row.id
+        if not places:
+            return []
+        if not context.limited:
+            with self._db.autocommit() as tx:
+                return steps.claim(tx, run_id, places, token, self._lease_s)
+        with self._db.transaction() as tx:
+            runs.look(tx, run_id, lock=True)
+            return steps.claim(tx, run_id, places, token, self._lease_s, limited=True)
+
+    def _allowed(self, context: RunContext, places: Sequence[int]) -> list[int]:
+        """Those whose kind's rate allows another attempt now; the clock looks at the others when it does."""
+        allowed = []
+        for place in places:
+            kind = context.action(place).kind
+            wait_s = self._rates.acquire(kind) if self._rates.is_limited(kind) else 0.0
+            if wait_s <= 0.0:
+                allowed.append(place)
+                continue
+            with self._db.autocommit() as tx:
+                steps.postpone(tx, [(context.row.id, place)], wait_s)
+            self._following.follow(context, After(timer_s=wait_s))
+        return allowed
+
+    def _once(
+        self, context: RunContext, claimed: Sequence[Claimed], token: UUID, *, alone: bool
+    ) -> tuple[list[Claimed], UUID]:
+        """Does what is claimed; returns what was claimed in going on, and its token."""
+        run_id = context.row.id
+        held = {one.place for one in claimed}
+        next_token = new_id()
+        after = NOTHING
+        ready: list[Done] = []
+        with self._leases.hold(lambda tx: steps.renew(tx, run_id, sorted(held), token, self._lease_s)) as lease:
+            flushed_at = time.monotonic()
+            for number, one in enumerate(claimed):
+                outcome = self._perform(context, one, claimed, lease)
+                last = number == len(claimed) - 1
+                if isinstance(outcome, Succeeded) and outcome.plain:
+                    ready.append(Done(one.place, outcome.output, outcome.arguments))
+                    if not last and time.monotonic() - flushed_at < _SHORT_S:
+                        continue
+                after = self._flush(context, ready, token, next_token, lease, alone=alone and last)
+                held.difference_update(done.place for done in ready)
+                ready = []
+                flushed_at = time.monotonic()
+                if not (isinstance(outcome, Succeeded) and outcome.plain):
+                    after = self._end(context, one, outcome, token, next_token, lease, alone=alone and last)
+                    held.discard(one.place)
+        if after.next is not None:
+            return [Claimed(after.next, 1, context.undoing.get(after.next))], next_token
+        return self._another(context, next_token), next_token
+
+    def _another(self, context: RunContext, token: UUID) -> list[Claimed]:
+        """Of a run that allows only so many steps at once: the next one that waits, since a place has become free."""
+        if not context.limited or not self._may_go_on():
+            return []
+        with self._db.transaction() as tx:
+            waiting = steps.ready(tx, context.row.id, 8)
+        return self._claim(context, self._allowed(context, waiting[:1]), token)
+
+    def _perform(self, context: RunContext, one: Claimed, claimed: Sequence[Claimed], lease: Lease) -> Outcome:
+        results = self._outputs.of(context, one.place, claimed)
+        outcome = self._performer.perform(context, one, results, lease)
+        if isinstance(outcome, Succeeded):
+            self._outputs.learn(context, one.place, outcome.output)
+        return outcome
+
+    def _flush(
+        self,
+        context: RunContext,
+        done: Sequence[Done],
+        token: UUID,
+        next_token: UUID,
+        lease: Lease,
+        *,
+        alone: bool,
+    ) -> After:
+        if not done:
+            return NOTHING
+        candidates = self._candidates(context, done[-1].place) if alone else ()
+
+        def complete() -> After:
+            return self._writer.complete(context, done, token, next_token, candidates=candidates)
+
+        try:
+            after = self._patiently(complete, lease)
+        except LeaseLost:
+            if len(done) == 1:
+                self._lost(context, done[0].place)
+                return NOTHING
+            # One of them was called off: each by itself.
+            for one in done:
+                after = self._flush(context, [one], token, next_token, lease, alone=False)
+            return NOTHING
+        self._passed(context, [one.place for one in done], after)
+        return after
+
+    def _end(
+        self,
+        context: RunContext,
+        one: Claimed,
+        outcome: Outcome,
+        token: UUID,
+        next_token: UUID,
+        lease: Lease,
+        *,
+        alone: bool,
+    ) -> After:
+        def end() -> After:
+            if not isinstance(outcome, Succeeded):
+                return self._writer.end(context, one, token, outcome)
+            return self._writer.complete(
+                context,
+                [Done(one.place, outcome.output, outcome.arguments)],
+                token,
+                next_token,
+                candidates=self._candidates(context, one.place) if alone else (),
+                effects=outcome.effects,
+                choice=outcome.choice,
+            )
+
+        try:
+            after = self._patiently(end, lease)
+        except LeaseLost:
+            self._lost(context, one.place)
+            return NOTHING
+        except (DatabaseUnavailable, DatabaseBusy):
+            raise
+        except Exception as problem:
+            if not isinstance(outcome, Succeeded) or not outcome.effects:
+                raise
+            failed = self._performer.failed(problem)
+            return self._end(context, one, failed, token, next_token, lease, alone=alone)
+        if isinstance(outcome, Succeeded):
+            self._passed(context, [one.place], after)
+        else:
+            self._trip.broken()
+            self._follow(context, after, one.place)
+        return after
+
+    def _passed(self, context: RunContext, places: Sequence[int], after: After) -> None:
+        self._done += len(places)
+        for place in places:
+            self._trip.passed(place)
+        self._follow(context, after, places[-1])
+
+    def _follow(self, context: RunContext, after: After, place: int) -> None:
+        carried = tuple(ready for ready in after.ready if not self._trip.carries(ready))
+        if context.limited:
+            # One of them is gone on with; for the others there may be room.
+            carried = after.ready[1:]
+        self._following.follow(
+            context,
+            After(carried, None, after.finish, after.items, after.child, after.timer_s, after.ended),
+            place,
+        )
+
+    def _candidates(self, context: RunContext, place: int) -> Sequence[int]:
+        """The children that may be gone on with at once."""
+        if context.limited or not self._may_go_on():
+            return ()
+        queue = context.queue(place)
+        return [
+            child
+            for child in context.children[place]
+            if context.queue(child) == queue
+            and not self._trip.joins(child)
+            and not self._rates.is_limited(context.action(child).kind)
+        ]
+
+    def _may_go_on(self) -> bool:
+        return time.monotonic() < self._until and not shutdown.requested()
+
+    def _lost(self, context: RunContext, place: int) -> None:
+        self._trip.broken()
+        log.info("step-lease-lost", extra={"run_id": str(context.row.id), "step": context.key(place)})
+
+    def _patiently(self, act: Act, lease: Lease) -> After:
+        """Waits for a database that is away as long as the lease lasts: what was done is not to be done again."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return act()
+            except (DatabaseUnavailable, DatabaseBusy):
+                if time.monotonic() - lease.renewed_at > self._lease_s:
+                    raise
+            time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
+            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)

@@ -1,0 +1,155 @@
+"""What a worker knows of a run: its row's constant part, and its definition by places. Kept for the runs at hand.
+
+Places behind the definition's own are compensations: a line in which each undoes one step.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from tasks.db.pool import Transaction
+from tasks.workflows import definitions
+from tasks.workflows.definition.builtin import KINDS
+from tasks.workflows.definition.model import Action, StepDefinition
+from tasks.workflows.settling import Children
+from tasks.workflows.store import runs, steps
+from tasks.workflows.store.runs import RunRow
+from tasks.workflows.workings import Workings, workings_of
+
+_KEPT = 256
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A run as its worker sees it. ``undoing``: while it is compensated, which place each compensation undoes."""
+
+    row: RunRow
+    workings: Workings
+    undoing: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def limited(self) -> bool:
+        """Whether only so many of its steps may run at once."""
+        return self.row.max_parallel is not None
+
+    @property
+    def on_failure(self) -> str:
+        """``fail_fast continue compensate``."""
+        return self.workings.stored.definition.on_failure
+
+    def step(self, place: int) -> StepDefinition:
+        """The step of a place; of a compensation the step that it undoes."""
+        return self.workings.stored.places.steps[self.undoing.get(place, place)]
+
+    def action(self, place: int) -> Action:
+        """What is done there."""
+        step = self.step(place)
+        if place not in self.undoing:
+            return step.action
+        if step.compensate is None:
+            raise ValueError(f"step {step.key} has nothing that undoes it")
+        return step.compensate
+
+    def key(self, place: int) -> str:
+        """The key of the row."""
+        key = self.step(place).key
+        return undo_key(key) if place in self.undoing else key
+
+    def queue(self, place: int) -> str:
+        """Where messages about it go."""
+        step = self.step(place)
+        return step.queue or KINDS[step.kind].queue
+
+    def priority(self, place: int) -> int:
+        """1 to 10, 10 the most urgent."""
+        return self.step(place).priority or self.row.priority
+
+    @property
+    def children(self) -> Children:
+        """By place, the places that wait for it."""
+        return _Line(self.undoing) if self.undoing else self.workings.stored.places.children
+
+    @property
+    def leaves(self) -> frozenset[int]:
+        """The places that nothing waits for."""
+        return frozenset({max(self.undoing)}) if self.undoing else self.workings.leaves
+
+    def reads(self, place: int) -> tuple[int, ...]:
+        """The places whose results the expressions of this one read."""
+        if place in self.undoing:
+            return (*self.workings.reads(self.undoing[place]), self.undoing[place])
+        return self.workings.reads(place)
+
+    def scope(self) -> dict[str, Any]:
+        """What expressions read as ``run``."""
+        row = self.row
+        return {
+            "id": str(row.id),
+            "name": row.name,
+            "version": row.definition_version,
+            "created_at": row.created_at.isoformat(),
+            "started_at": None if row.started_at is None else row.started_at.isoformat(),
+            "priority": row.priority,
+            "tags": list(row.tags),
+            "correlation_id": row.correlation_id,
+            "metadata": dict(row.metadata),
+        }
+
+
+def undo_key(key: str) -> str:
+    """The key of the row that undoes a step; no step of a definition can have it."""
+    return f"undo:{key}"
+
+
+class _Line(Mapping[int, Sequence[int]]):
+    """The children of compensations: each is followed by the next one."""
+
+    def __init__(self, undoing: Mapping[int, int]) -> None:
+        self._undoing = undoing
+
+    def __getitem__(self, place: int) -> Sequence[int]:
+        return (place + 1,) if place + 1 in self._undoing else ()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._undoing)
+
+    def __len__(self) -> int:
+        return len(self._undoing)
+
+
+class Contexts:
+    """The runs that this process worked on last; made by ``Runtime.kept``."""
+
+    def __init__(self, _runtime: object) -> None:
+        self._kept: OrderedDict[UUID, RunContext] = OrderedDict()
+
+    def of(self, tx: Transaction, run_id: UUID, *, undoing: bool = False) -> RunContext:
+        """The context of a run, read where it is not at hand; ``undoing``: with compensations. Raises NotFound."""
+        known = self._kept.get(run_id)
+        if known is not None and (known.undoing or not undoing):
+            self._kept.move_to_end(run_id)
+            return known
+        row = runs.context(tx, run_id)
+        rows = tx.all(steps.QUERIES["compensations"], {"run_id": run_id}) if undoing else []
+        made = RunContext(
+            row,
+            workings_of(definitions.by_id(tx, row.definition_id)),
+            {each["place"]: each["compensates"] for each in rows},
+        )
+        if row.started_at is not None:  # until then it may still change
+            self._kept[run_id] = made
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def forget(self, run_id: UUID) -> None:
+        """The run enters another life: it is tried again, or compensated."""
+        self._kept.pop(run_id, None)
+
+    def close(self) -> None:
+        """Forgets all of them."""
+        self._kept.clear()
