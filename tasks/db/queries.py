@@ -56,7 +56,7 @@ class Queries:
         text = self[name]
         order = list(dict.fromkeys(_PARAMETER.findall(text)))
         numbered = _PARAMETER.sub(lambda found: f"${order.index(found[1]) + 1}", text).replace("%%", "%")
-        full_name = f"{self._package}.{name}".replace(".", "_")
+        full_name = f"{self._package}.{self._filename.removesuffix('.sql')}.{name}".replace(".", "_")
         values = ", ".join(f"%({parameter})s" for parameter in order)
         return Prepared(
             full_name,

@@ -194,7 +194,7 @@ WITH was AS MATERIALIZED (
                'state', %(state)s::text, 'attempt', attempt, 'waits_for', %(waits_for)s::text,
                'error_code', %(error_code)s::text, 'error', %(error)s::text, 'reason', %(reason)s::text,
                'duration_ms', CASE WHEN %(terminal)s
-                                   THEN round(extract(epoch FROM clock_timestamp() - started_at) * 1000, 3) END
+                                   THEN round(extract(epoch FROM clock_timestamp() - changed.started_at) * 1000, 3) END
            )),
            correlation_id
     FROM changed, runs WHERE runs.id = %(run_id)s

@@ -66,6 +66,8 @@ class Carrier:
         try:
             with self._db.transaction() as tx:
                 context = self._contexts.of(tx, run_id)
+                if max(places, default=0) >= len(context.workings.stored.places):
+                    context = self._contexts.of(tx, run_id, undoing=True)
         except NotFound:
             return 0
         left = deque(places)
@@ -90,9 +92,6 @@ class Carrier:
         if not claimed:
             self._trip.broken()
         while claimed:
-            if claimed[0].compensates is not None and not context.undoing:
-                with self._db.transaction() as tx:
-                    context = self._contexts.of(tx, context.row.id, undoing=True)
             claimed, token = self._once(context, claimed, token, alone=alone)
 
     def _claim(self, context: RunContext, places: Sequence[int], token: UUID) -> list[Claimed]:

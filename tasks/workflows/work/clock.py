@@ -16,7 +16,7 @@ from uuid import UUID
 
 import redis
 
-from tasks.errors import BridgeError, NotFound
+from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable, NotFound
 from tasks.runtime import Runtime
 from tasks.workflows.attempt import StepError
 from tasks.workflows.definition.deciding import map_action
@@ -33,6 +33,8 @@ from tasks.workflows.work.waiting import LOOK_AGAIN_S
 log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
+_PASSING = (DatabaseUnavailable, DatabaseBusy)
+_AFTER_FAILURE_S = 60.0
 _LIMIT = 500
 _RESEND_S = 10.0
 _RUN_AGAIN_S = 15.0
@@ -79,18 +81,32 @@ class Clock:
         return None if row is None or row["wait_s"] is None else max(0.0, float(row["wait_s"]))
 
     def _steps(self, due: Sequence[Row]) -> None:
-        ready = [row for row in due if row["state"] == "ready"]
-        ready += [row for row in due if row["state"] == "retrying" and self._again(row)]
+        ready: list[Row] = []
         for row in due:
-            if row["state"] == "running" and self._lease_over(row):
-                ready.append(row)
-            elif row["state"] == "waiting":
-                self._woken(row)
+            try:
+                if self._is_ready(row):
+                    ready.append(row)
+            except _PASSING:
+                raise
+            except Exception:
+                # One row must not stop the clock for all others.
+                log.exception("clock-failed", extra={"run_id": str(row["run_id"]), "step": row["key"]})
+                with self._db.transaction() as tx:
+                    steps.postpone(tx, [(row["run_id"], row["place"])], _AFTER_FAILURE_S)
         self._send(ready)
 
-    def _again(self, row: Row) -> bool:
-        """retrying → ready: the delay is over."""
-        return self._change(row, "ready", sources=("retrying",), reason="due") is not None
+    def _is_ready(self, row: Row) -> bool:
+        """Does what is due of a step; whether it is to be sent on its way."""
+        match row["state"]:
+            case "ready":
+                return True
+            case "retrying":
+                return self._change(row, "ready", sources=("retrying",), reason="due") is not None
+            case "running":
+                return self._lease_over(row)
+            case _:
+                self._woken(row)
+                return False
 
     def _lease_over(self, row: Row) -> bool:
         """running → ready, or failed after the last attempt: the worker that held it is gone. Whether it is ready."""

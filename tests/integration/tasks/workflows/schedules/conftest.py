@@ -1,11 +1,51 @@
-"""What begins runs, and a workflow to begin."""
+"""A worker of workflows that the tests of a module share; what begins runs, and a workflow to begin."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+import redis
 
 from tasks.db.pool import Database
+from tasks.settings import load_settings
+from tests.integration.conftest import CeleryProcesses
+from tests.integration.tasks.workflows.engine import Engine
 from tests.integration.tasks.workflows.submitting import Runs
+from webapp.stack.process import ServerProcess
+
+TASKS = "tests.integration.tasks.workflows.engine_tasks"
+
+
+@pytest.fixture(scope="module")
+def engine(
+    module_database_url: str, valkey_server: ServerProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """An engine with a worker of four processes and a clock."""
+    client = redis.Redis.from_url(valkey_server.server.url, socket_timeout=5)
+    client.flushall()
+    client.close()
+    settings = load_settings(
+        {
+            "DATABASE_URL": module_database_url,
+            "REDIS_URL": valkey_server.server.url,
+            "ENVIRONMENT": "test",
+            "OMNINODE_IMPORTS": TASKS,
+        }
+    )
+    folder: Path = tmp_path_factory.mktemp("engine")
+    lease_s = "2"
+    processes = CeleryProcesses(dataclasses.replace(settings, workflow_lease_s=2.0), folder)
+    processes.worker("workflows", concurrency=4, wait=False, OMNINODE_IMPORTS=TASKS, WORKFLOW_LEASE_S=lease_s)
+    clock = processes.worker("bridges", concurrency=2, wait=False, OMNINODE_IMPORTS=TASKS, WORKFLOW_LEASE_S=lease_s)
+    made = Engine(settings)
+    clock.wait_for(" ready.")
+    made.app.send_task("workflows.clock", queue="bridges")
+    yield made
+    made.close()
+    processes.close()
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Step tasks that tests of the engine run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from tasks.db.pool import Transaction
+from tasks.workflows.attempt import Attempt, Refused
+from tasks.workflows.functions import step
+
+
+@step("test.echo")
+def echo(**arguments: Any) -> dict[str, Any]:
+    """What it was given."""
+    return arguments
+
+
+@step("test.effect")
+def effect(attempt: Attempt, value: Any = None) -> Any:
+    """Counts itself in the table ``effects``, in the completing transaction."""
+
+    def count(tx: Transaction) -> None:
+        tx.execute("INSERT INTO effects (key) VALUES (%(key)s)", {"key": attempt.idempotency_key})
+
+    attempt.effect(count)
+    return value
+
+
+@step("test.flaky", max_attempts=5)
+def flaky(attempt: Attempt, until: int) -> int:
+    """Fails before attempt ``until``."""
+    if attempt.number < until:
+        raise RuntimeError(f"attempt {attempt.number} fails; password=secret")
+    return attempt.number
+
+
+@step("test.refuse")
+def refuse(detail: str = "no") -> None:
+    """Fails for good."""
+    raise Refused(detail)
+
+
+@step("test.sleep")
+def sleep(seconds: float) -> float:
+    """Takes its time."""
+    time.sleep(seconds)
+    return seconds
+
+
+@step("test.die")
+def die(attempt: Attempt, until: int = 2) -> int:
+    """Takes its process along before attempt ``until``."""
+    if attempt.number < until:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return attempt.number
+
+
+@step("test.big")
+def big(size: int) -> str:
+    """A text of so many characters."""
+    return "x" * size
