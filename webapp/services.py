@@ -15,6 +15,7 @@ from flask import Flask, current_app
 
 from tasks.access.service import AccessService
 from tasks.hooks.admission import Admission
+from tasks.hooks.replaying import HookReplays
 from tasks.hooks.service import HookService
 from tasks.queue.app import create_celery
 from tasks.queue.courier import Courier
@@ -35,6 +36,7 @@ class Services:
     runtime: Runtime
     celery: Celery
     hooks: HookService
+    replays: HookReplays
     admission: Admission
     access: AccessService
     tasks: TaskStateService
@@ -58,6 +60,7 @@ def install(app: Flask, settings: Settings) -> None:
         runtime=runtime,
         celery=celery,
         hooks=HookService(runtime.db, settings, hint),
+        replays=HookReplays(runtime.db, hint),
         admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
         access=AccessService(runtime.db),
         tasks=TaskStateService(runtime.db),

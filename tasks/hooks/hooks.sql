@@ -163,6 +163,39 @@ FROM (SELECT id, state FROM inbox WHERE id = %(id)s FOR UPDATE) AS old
 WHERE inbox.id = old.id AND old.state IN ('handled', 'dead')
 RETURNING inbox.id, version, old.state AS old_state, event_type, correlation_id
 
+-- name: replay_many --
+-- handled | dead -> received, those that the filter finds, in id order, after the id that the last batch ended with.
+WITH old AS MATERIALIZED (
+    SELECT id, state FROM inbox
+    WHERE state = ANY(%(states)s)
+      AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
+      AND (%(source)s IS NULL OR source = %(source)s)
+      AND (%(event_type)s IS NULL OR event_type = %(event_type)s)
+      AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
+      AND (%(until)s::timestamptz IS NULL OR received_at < %(until)s)
+      AND (%(after_id)s::uuid IS NULL OR id > %(after_id)s)
+    ORDER BY id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), replayed AS (
+    UPDATE inbox
+    SET state = 'received', version = version + 1, attempt = 0, error_code = NULL, error = NULL,
+        finished_at = NULL, next_attempt_at = clock_timestamp()
+    FROM old
+    WHERE inbox.id = old.id
+    RETURNING inbox.id, version, old.state AS old_state, event_type, correlation_id
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'hook', id::text, version, 'hook-state-changed',
+           jsonb_build_object(
+               'hook_id', id, 'event_type', event_type, 'from', old_state, 'state', 'received',
+               'attempt', 0, 'reason', 'replay'
+           ),
+           correlation_id
+    FROM replayed
+)
+SELECT id, old_state AS previous_state FROM replayed ORDER BY id
+
 -- name: drop --
 -- dead -> gone: an operator gave it up. Its history stays in the journal.
 DELETE FROM inbox WHERE id = %(id)s AND state = 'dead'

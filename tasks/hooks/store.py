@@ -142,6 +142,14 @@ def replay(tx: Transaction, hook_id: UUID) -> dict[str, Any] | None:
     return row
 
 
+def replay_many(
+    tx: Transaction, criteria: Mapping[str, Any], after_id: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """handled or dead → received for up to ``limit`` rows that fit ``criteria``, in id order after ``after_id``;
+    returns ``id`` and ``previous_state`` of each."""
+    return tx.all(QUERIES["replay_many"], {**criteria, "after_id": after_id, "limit": limit})
+
+
 def drop(tx: Transaction, hook_id: UUID) -> bool:
     """dead → gone, its end kept in the journal; False where the state does not allow it."""
     row = tx.one(QUERIES["drop"], {"id": hook_id})

@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from tasks.errors import Conflict, NotFound
+from tasks.hooks.replaying import Choice
 from tasks.paging import MAX_LIMIT
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import paged, write_page
@@ -79,6 +80,9 @@ def _act(
         raise click.UsageError("Name the hooks, or give --all.")
     on_one: Callable[[UUID], dict[str, Any] | None] = getattr(session.hooks, act)
     done: list[dict[str, Any]] = []
+    if everything and act == "replay":
+        dead = Choice(states=("dead",), source=source, event_type=event_type)
+        done, everything = session.replays.replay(dead).items, False
     for hook_id in _dead(session, source, event_type) if everything else hook_ids:
         try:
             told = on_one(hook_id)

@@ -9,7 +9,8 @@ from uuid import UUID
 import click
 import orjson
 
-from tasks.hooks.model import STATES
+from tasks.hooks.model import END_STATES, STATES
+from tasks.hooks.replaying import MOST, Choice
 from webapp.cli.api import client_of
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import Moment, paged, write_page
@@ -74,19 +75,39 @@ def show(session: Session, /, hook_id: UUID) -> None:
 
 
 @group.command()
-@click.argument("hook_ids", type=click.UUID, nargs=-1, required=True)
+@click.argument("hook_ids", type=click.UUID, nargs=-1)
+@click.option("--state", type=click.Choice(sorted(END_STATES)), help="[default with another filter: dead]")
+@click.option("--source")
+@click.option("--type", "event_type")
+@click.option("--since", type=Moment(), help="An age such as 15m, or a time; inclusive.")
+@click.option("--until", type=Moment(), help="An age or a time; exclusive.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=1000, show_default=True, help="Of those a filter finds."
+)
 @pass_session
-def replay(session: Session, /, hook_ids: tuple[UUID, ...]) -> None:
-    """Send handled or dead hooks through their handlers again, attempts counted anew."""
-    replayed = []
+def replay(session: Session, /, hook_ids: tuple[UUID, ...], limit: int, **found_by: Any) -> None:
+    """Send handled or dead hooks through their handlers again, attempts counted anew: some by id, or what a filter
+    finds, oldest first."""
+    if bool(hook_ids) == any(found_by.values()):
+        raise click.UsageError("Name the hooks, or what to find them by.")
+    replayed: list[dict[str, Any]] = []
+    more = False
     for hook_id in hook_ids:
         replayed.append(session.hooks.replay(hook_id))
         session.audit("hook-replayed", f"hook {hook_id}")
+    if not hook_ids:
+        state = found_by.pop("state")
+        done = session.replays.replay(Choice(states=(state,) if state else (), **found_by), limit)
+        replayed, more = done.items, done.more
+        if replayed:
+            session.audit("hook-replayed", f"{len(replayed)} hooks, from {replayed[0]['id']} to {replayed[-1]['id']}")
     if session.as_json:
-        session.out.json({"items": replayed})
-    else:
-        for item in replayed:
-            session.out.line(f"{item['id']}  {item['previous_state']} -> {item['state']}")
+        session.out.json({"items": replayed, "more": more})
+        return
+    for item in replayed:
+        session.out.line(f"{item['id']}  {item['previous_state']} -> received")
+    if more:
+        session.out.note("There may be more: the limit was reached.")
 
 
 @group.command()

@@ -16,6 +16,7 @@ from bridges.relay.service import RelayService
 from tasks.access.service import AccessService
 from tasks.access.service import Request as Origin
 from tasks.db.pool import Database
+from tasks.hooks.replaying import HookReplays
 from tasks.hooks.service import HookService
 from tasks.queue.app import create_celery
 from tasks.queue.hints import send_hint
@@ -66,6 +67,11 @@ class Session:
     def hooks(self) -> HookService:
         """The hook service, its hints sent."""
         return HookService(self.db, self.settings, self._hint)
+
+    @cached_property
+    def replays(self) -> HookReplays:
+        """Replays of many hooks."""
+        return HookReplays(self.db, self._hint)
 
     @cached_property
     def access(self) -> AccessService:

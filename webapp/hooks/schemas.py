@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields, post_load, validate
 
 from tasks.hooks.model import STATES, NewHook
+from tasks.hooks.replaying import MOST as MOST_REPLAYED
 from tasks.paging import MAX_LIMIT
 from webapp.validation import Whole
 
@@ -247,6 +248,41 @@ class HookPageSchema(Schema):
 
     items = fields.List(fields.Nested(HookSummarySchema), required=True)
     next = fields.String(required=True, allow_none=True, metadata={"description": "The next page; null on the last."})
+
+
+class ReplayManySchema(Schema):
+    """Which hooks to replay: ids, or a filter; all that is given must fit."""
+
+    class Meta:
+        """Refuses what it does not know."""
+
+        unknown = RAISE
+
+    ids = fields.List(fields.UUID(), load_default=list, validate=validate.Length(1, MAX_LIMIT))
+    state = fields.String(
+        validate=validate.OneOf(("dead", "handled")),
+        metadata={"description": "Without ids and without this, only dead hooks are meant."},
+    )
+    source = fields.String(validate=Whole(NAME, error="must be printable"))
+    type = fields.String(validate=Whole(NAME.replace("198", "498"), error="must be printable"))
+    since = fields.AwareDateTime(format="iso", metadata={"description": "Received at or after (RFC 3339)."})
+    until = fields.AwareDateTime(format="iso", metadata={"description": "Received before (RFC 3339)."})
+    limit = fields.Integer(strict=True, load_default=1000, validate=validate.Range(1, MOST_REPLAYED))
+
+
+class ReplayedItemSchema(Schema):
+    """One of many hooks that go through their handlers again."""
+
+    id = fields.UUID(required=True)
+    previous_state = fields.String(required=True, validate=validate.OneOf(STATES))
+
+
+class ReplayedManySchema(Schema):
+    """The hooks that go through their handlers again, oldest first."""
+
+    replayed = fields.Integer(required=True)
+    more = fields.Boolean(required=True, metadata={"description": "The limit was reached: there may be more."})
+    items = fields.List(fields.Nested(ReplayedItemSchema), required=True)
 
 
 class ReplayedSchema(Schema):

@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Flask, Response, request
 
 from tasks.hooks.model import NewHook
+from tasks.hooks.replaying import Choice
 from webapp import body
 from webapp.auth import current_principal, origin, require
 from webapp.blueprint import ApiBlueprint, problems
@@ -123,6 +124,32 @@ def list_hooks(query: dict[str, Any]) -> dict[str, Any]:
         cursor=cursor_of(query, 1),
     )
     return {"items": page.items, "next": next_link(page)}
+
+
+@blueprint.route("/hooks/replay", methods=["POST"])
+@require("hooks:write")
+@problems(400, 413, 415, 422)
+@blueprint.arguments(schemas.ReplayManySchema(), example={"state": "dead", "source": "billing-api"})
+@blueprint.response(202, schemas.ReplayedManySchema())
+def replay_hooks(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Replay many hooks
+
+    Those of a list of ids, or all that a filter finds, dead letters included: up to `limit`, oldest first. They go
+    through their handlers again, attempts counted anew. The act is audited.
+    """
+    bridge = services()
+    choice = Choice(
+        ids=tuple(chosen["ids"]),
+        states=(chosen["state"],) if "state" in chosen else (),
+        source=chosen.get("source"),
+        event_type=chosen.get("type"),
+        **times_of(chosen),
+    )
+    done = bridge.replays.replay(choice, chosen["limit"])
+    if done.items:
+        detail = f"{len(done.items)} hooks, from {done.items[0]['id']} to {done.items[-1]['id']}"
+        bridge.access.admin_act("hook-replayed", origin(), actor=current_principal().name, detail=detail)
+    return {"replayed": len(done.items), "more": done.more, "items": done.items}
 
 
 @blueprint.route("/hooks/<uuid:hook_id>", methods=["GET"])

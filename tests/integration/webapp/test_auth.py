@@ -19,6 +19,7 @@ PROTECTED = [
     ("GET", "/hooks", "hooks:read"),
     ("GET", f"/hooks/{SOME_ID}", "hooks:read"),
     ("POST", f"/hooks/{SOME_ID}/replay", "hooks:write"),
+    ("POST", "/hooks/replay", "hooks:write"),
     ("GET", "/tasks", "hooks:read"),
     ("GET", f"/tasks/{SOME_ID}", "hooks:read"),
 ]

@@ -5,14 +5,19 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tasks.hooks import demo
+from tasks.hooks.handling import HookHandler
 from tests.integration.webapp.support import HOOK, client_with, pointers, problem_of
 from webapp.services import of
+
+# Importing it registered its handler, as in a worker.
+DEMO_HANDLER = demo.fail_as_told
 
 
 def handle_all(app: Flask) -> None:
@@ -228,3 +233,54 @@ class TestReplay:
     def test_a_reader_may_not(self, app: Flask, client: FlaskClient) -> None:
         accepted = client.post("/hooks", json=HOOK).get_json()
         problem_of(client_with(app, "hooks:read").post(accepted["links"]["replay"]), 403)
+
+    def test_many_by_filter_or_by_ids(self, app: Flask, client: FlaskClient, rows: Any) -> None:
+        def post(source: str, resource: str = "order") -> str:
+            body = {**HOOK, "source": source, "resource": resource, "action": "fail", "data": {"refuse": True}}
+            return str(client.post("/hooks", json=body).get_json()["event_id"])
+
+        dead = [post("a", "demo"), post("b", "demo"), post("a", "demo")]
+        good = [post("a"), post("b")]
+        assert HookHandler(of(app).runtime.db, of(app).settings).handle_due() == 5
+        waiting = post("a")
+
+        def replay(**chosen: Any) -> list[str]:
+            response = client.post("/hooks/replay", json=chosen)
+            assert response.status_code == 202, response.get_data(as_text=True)
+            answer = response.get_json()
+            assert answer["replayed"] == len(answer["items"])
+            return [item["id"] for item in answer["items"]]
+
+        assert replay(source="a", limit=1) == dead[:1]
+        assert replay(source="a", since="2000-01-01T00:00:00Z") == dead[2:]
+        assert replay(source="a") == []
+        assert replay(ids=[good[1], waiting, str(uuid4())]) == good[1:]
+        assert replay(until="2000-01-01T00:00:00Z") == []
+        assert replay(state="handled", type="demo-fail") == []
+        states = {str(row["id"]): row["state"] for row in rows("SELECT id, state FROM inbox")}
+        assert states == {
+            **dict.fromkeys([dead[0], dead[2], good[1], waiting], "received"), dead[1]: "dead", good[0]: "handled"
+        }  # fmt: skip
+        told = rows(
+            "SELECT aggregate_id, payload ->> 'from' AS old FROM journal WHERE payload ->> 'reason' = 'replay'"
+            " AND version = (SELECT version FROM inbox WHERE id::text = aggregate_id) ORDER BY id"
+        )
+        assert [(row["aggregate_id"], row["old"]) for row in told] == [
+            (dead[0], "dead"), (dead[2], "dead"), (good[1], "handled")
+        ]  # fmt: skip
+        acts = rows("SELECT detail FROM security_audit_log WHERE code = 'hook-replayed' ORDER BY id")
+        assert [act["detail"].split(",")[0] for act in acts] == ["1 hooks"] * 3
+
+    def test_a_filter_must_say_something_that_can_be_replayed(self, client: FlaskClient) -> None:
+        cases: list[tuple[dict[str, Any], str]] = [
+            ({}, ""),
+            ({"state": "received"}, "/state"),
+            ({"ids": []}, "/ids"),
+            ({"ids": ["x"]}, "/ids/0"),
+            ({"source": "a", "limit": 10_001}, "/limit"),
+            ({"source": "a", "limit": "1"}, "/limit"),
+            ({"since": "yesterday"}, "/since"),
+            ({"source": "a", "colour": "red"}, "/colour"),
+        ]
+        for body, pointer in cases:
+            assert pointers(problem_of(client.post("/hooks/replay", json=body), 422)) == [pointer]

@@ -62,6 +62,23 @@ def test_a_hook_that_is_not_there_is_one_clear_line(run: Run) -> None:
     assert as_json.stdout == ""
 
 
+def test_what_a_filter_finds_is_replayed(run: Run, accept: Accept, handle: Callable[[], int], db: Database) -> None:
+    ids = [str(accept("shop", "fail", "demo", refuse=True)) for _ in range(3)]
+    other = str(accept("other", "fail", "demo", refuse=True))
+    while handle():
+        pass
+    assert run("hooks replay").exit_code == 2
+    assert run(f"hooks replay {other} --source shop").exit_code == 2
+    first = orjson.loads(run("hooks replay --source shop --since 1h --limit 2 --json").stdout)
+    assert ([item["id"] for item in first["items"]], first["more"]) == (ids[:2], True)
+    assert run("hooks replay --source shop").stdout == f"{ids[2]}  dead -> received\n"
+    assert run("hooks replay --state handled --source shop").stdout == ""
+    assert run("dead replay --all").stdout == "1 sent through again\n"
+    with db.transaction() as tx:
+        acts = tx.all("SELECT detail FROM security_audit_log WHERE code = 'hook-replayed' ORDER BY id")
+    assert [act["detail"].split(",")[0] for act in acts] == ["2 hooks", "1 hooks", f"hook {other}"]
+
+
 def test_a_replay_sends_it_through_again_and_is_audited(
     run: Run, accept: Accept, handle: Callable[[], int], db: Database
 ) -> None:
