@@ -20,8 +20,9 @@ from tasks.setting_forms import Network, Pairs
 ENVIRONMENTS = ("dev", "test", "staging", "prod")
 
 
-def _secret(default: Any = MISSING, schemes: tuple[str, ...] = ()) -> Any:
-    return field(default=default, repr=False, metadata={"secret": True, "schemes": schemes})
+def _secret(default: Any = MISSING, schemes: tuple[str, ...] = (), least_length: int = 0, begins: str = "") -> Any:
+    metadata = {"secret": True, "schemes": schemes, "least_length": least_length, "begins": begins}
+    return field(default=default, repr=False, metadata=metadata)
 
 
 def _choice(default: str, *allowed: str) -> Any:
@@ -132,6 +133,17 @@ class Settings:
     workflow_queues: tuple[str, ...] = ("workflows",)
     workflow_rate_limits: Pairs = field(default=(), metadata={"parse": setting_forms.rates})
 
+    # JSON Web Tokens beside API keys, where one of the keys is set: a shared secret (HS256), a public key in PEM
+    # (RS256).
+    jwt_secret: str | None = _secret(default=None, least_length=32)
+    jwt_public_key: str | None = _secret(default=None, begins="-----BEGIN ")
+    jwt_issuer: str | None = None
+    jwt_audience: str = "omninode-bridge"
+    jwt_leeway_s: int = _number(30, 0, 600)
+
+    # How many proxies in front of us add to X-Forwarded-For and X-Forwarded-Proto; with 0 these are not believed.
+    trusted_proxies: int = _number(0, 0, 10)
+
     rate_limit_enabled: bool = True
     rate_limit_hooks: str = "1000 per second"
     rate_limit_default: str = "200 per second"
@@ -225,6 +237,12 @@ def _checked(item: Field[Any], value: Any) -> Any:
     schemes = item.metadata.get("schemes")
     if schemes and urlsplit(value).scheme not in schemes:
         raise ValueError(f"must be a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+    least_length = item.metadata.get("least_length", 0)
+    if least_length and len(value.encode()) < least_length:
+        raise ValueError(f"must be at least {least_length} bytes long")
+    begins = item.metadata.get("begins", "")
+    if begins and not value.startswith(begins):
+        raise ValueError(f"must begin with {begins!r}")
     bounds = item.metadata.get("range")
     if bounds and not bounds[0] <= value <= bounds[1]:
         raise ValueError(f"must be between {bounds[0]} and {bounds[1]}, not {value}")

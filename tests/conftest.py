@@ -116,7 +116,7 @@ def template_database(postgres_url: str) -> str:
 @contextmanager
 def _cloned(url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:8]}"
-    _administer(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    _administer(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield _database(url, name)
     _administer(url, f"DROP DATABASE {name} WITH (FORCE)")
 

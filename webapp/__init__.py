@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tasks.logs import configure_logging
 from tasks.settings import Settings, load_settings
@@ -66,4 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     lane.install(app, numbers)
     admission.install(app, numbers.registry)
     headers.install(app)
+    if settings.trusted_proxies:
+        trusted = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted, x_proto=trusted)  # type: ignore[method-assign]
     return app

@@ -15,7 +15,7 @@ from webapp.docs.views import blueprint as docs
 from webapp.health import checks
 from webapp.health.views import blueprint as health
 from webapp.hooks import views as hooks
-from webapp.hooks.schemas import BatchSchema, FieldErrorSchema
+from webapp.hooks.schemas import BatchSchema, FieldErrorSchema, ReplayManySchema
 from webapp.json_provider import dumps
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
@@ -25,9 +25,10 @@ from webapp.workflows.schemas import ChartSchema
 
 _DESCRIPTION = """A webhook becomes a durable, handled job; every change of state is mirrored to PostgreSQL and Kafka.
 
-Send an API key as `Authorization: Bearer <key>` or `X-API-Key`; an operation names the scope it needs in `x-scopes`
-(the scope `admin` includes all). Errors are `application/problem+json` (RFC 9457). Every answer carries
-`X-Correlation-ID`: the request's `X-Correlation-ID`, `X-Request-ID`, `X-Trace-ID` or `traceparent`, else a new one.
+Send an API key as `Authorization: Bearer <key>` or `X-API-Key`, or a JSON Web Token as `Bearer`; an operation names
+the scope it needs in `x-scopes` (the scope `admin` includes all). Errors are `application/problem+json` (RFC 9457).
+Every answer carries `X-Correlation-ID`: the request's `X-Correlation-ID`, `X-Request-ID`, `X-Trace-ID` or
+`traceparent`, else a new one.
 Text can't hold the NUL character, integers are at most 64 bits wide, and JSON is nested at most {depth} levels deep.
 """
 
@@ -107,8 +108,9 @@ def _describe_shared(api: BridgeApi) -> None:
     components = api.spec.components
     components.schema("Batch", schema=BatchSchema)
     components.schema("Chart", schema=ChartSchema)
+    components.schema("ReplayMany", schema=ReplayManySchema)
     components.security_scheme(
-        "bearerKey", {"type": "http", "scheme": "bearer", "description": "An API key, `omni_…`."}
+        "bearerKey", {"type": "http", "scheme": "bearer", "description": "An API key, `omni_…`, or a JSON Web Token."}
     )
     components.security_scheme("headerKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
     text, number = {"type": "string"}, {"type": "integer", "minimum": 1}

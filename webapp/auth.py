@@ -1,4 +1,4 @@
-"""Decides who may call what: an API key in a header, and the scope that the view asks for.
+"""Decides who may call what: an API key or a JSON Web Token in a header, and the scope that the view asks for.
 
 Every view says ``require(scope)`` or ``public``; one that says nothing is refused, so that a forgotten mark
 closes a door rather than opening one. Keys in a query string are not looked at.
@@ -70,8 +70,10 @@ def _authorize() -> None:
         g.principal = principal
         g.limit_key = f"key:{principal.id}"
         if scopes is None or not all(principal.may(scope) for scope in scopes):
-            raise Forbidden(f"The key {principal.name!r} lacks the scope {' '.join(scopes or ('admin',))}.")
+            raise Forbidden(f"The caller {principal.name!r} lacks the scope {' '.join(scopes or ('admin',))}.")
     except (Unauthorized, Forbidden) as refusal:
+        if isinstance(refusal, Unauthorized) and g.credential_given:
+            limits.count_failed_login()
         limits.count_refusal()
         _record(refusal)
         raise
@@ -84,7 +86,7 @@ def _credential() -> str:
         given = token.strip()
     g.credential_given = bool(given)
     if not given:
-        raise Unauthorized("Send an API key as Authorization: Bearer, or as X-API-Key.")
+        raise Unauthorized("Send an API key or a token as Authorization: Bearer, or a key as X-API-Key.")
     return given
 
 

@@ -1,7 +1,8 @@
 """Limits how fast one key may call: flask-limiter counting in Redis, and in this process while Redis is away.
 
-Two buckets for each key: ``hooks`` for what writes hooks, ``default`` for the rest. Answers carry RateLimit-Policy
-and RateLimit (draft-ietf-httpapi-ratelimit-headers-10), and Retry-After on 429.
+Two buckets for each key: ``hooks`` for what writes hooks, ``default`` for the rest. An address whose logins failed
+(``webapp.penalties``) has a part of each limit for all that it sends. Answers carry RateLimit-Policy and RateLimit
+(draft-ietf-httpapi-ratelimit-headers-10), and Retry-After on 429.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from limits import RateLimitItem, parse
 
 from tasks.errors import BridgeError
 from webapp.limit_storage import SCHEME_PREFIX, SteadyStorage
+from webapp.penalties import Penalties
 from webapp.services import of, services
 
 _DEFAULT = "default"
@@ -49,7 +51,9 @@ def install(app: Flask) -> None:
     )
     limiter.init_app(app)
     if limiter.enabled:
-        limiter.hooks = HookWrites(cast(SteadyStorage, limiter.storage), parse(settings.rate_limit_hooks))
+        storage = cast(SteadyStorage, limiter.storage)
+        limiter.penalties = Penalties(storage.storage)
+        limiter.hooks = HookWrites(storage, parse(settings.rate_limit_hooks), limiter.penalties)
     app.extensions["bridge-limiter"] = limiter
     app.register_error_handler(RateLimitExceeded, _exceeded)
     app.after_request(_write_headers)
@@ -59,13 +63,14 @@ class _BridgeLimiter(Limiter):
     """flask-limiter, but for the writing of hooks, which ``hooks`` counts."""
 
     hooks: HookWrites
+    penalties: Penalties
 
     def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
         if not self.enabled or not g.get("limited", True):
             return
         if request.endpoint in _HOOK_WRITES:
             try:
-                g.limit_headers = self.hooks.take(_key())
+                g.limit_headers = self.hooks.take(_caller(), request.remote_addr or "unknown")
             except RateLimited as refusal:
                 g.limit_headers = refusal.limit_headers
                 raise
@@ -76,22 +81,26 @@ class _BridgeLimiter(Limiter):
 class HookWrites:
     """The bucket of what writes hooks, without flask-limiter's search for the limits of each request."""
 
-    def __init__(self, storage: SteadyStorage, limit: RateLimitItem) -> None:
+    def __init__(self, storage: SteadyStorage, limit: RateLimitItem, penalties: Penalties) -> None:
         self._storage = storage
         self._limit = limit
-        self._policy = f'"hooks";q={limit.amount};w={limit.get_expiry()}'
+        self._penalties = penalties
 
-    def take(self, key: str) -> list[tuple[str, str]]:
-        """Counts one request of ``key``; returns the headers that say what is left.
+    def take(self, key: str, address: str) -> list[tuple[str, str]]:
+        """Counts one request of ``key`` from ``address``; returns the headers that say what is left.
 
         Raises:
             RateLimited: it calls too fast; ``limit_headers`` are the same headers.
         """
         limit = self._limit
+        divisor = self._penalties.divisor(address)
+        if divisor > 1:
+            key, limit = _of_address(address), _divided(limit, divisor)
         count, ends_at = self._storage.count_ahead(limit.key_for(key, "hooks"), limit.get_expiry())
         left_s = max(1, math.ceil(ends_at - time.time()))
         left = f'"hooks";r={max(0, limit.amount - count)};t={left_s}'
-        headers = [("RateLimit-Policy", self._policy), ("RateLimit", left)]
+        policy = f'"hooks";q={limit.amount};w={limit.get_expiry()}'
+        headers = [("RateLimit-Policy", policy), ("RateLimit", left)]
         if count > limit.amount:
             raise RateLimited(_TOO_FAST, retry_after_s=left_s, limit_headers=headers)
         return headers
@@ -118,16 +127,45 @@ def count_refusal() -> None:
         raise RateLimited("This address was refused too often; try again later.", retry_after_s=item.get_expiry())
 
 
-def _limiter() -> Limiter:
-    return cast(Limiter, current_app.extensions["bridge-limiter"])
+def count_failed_login() -> None:
+    """Notes that the current request came with a key or token that is not valid: its address is slowed down soon."""
+    limiter = _limiter()
+    if limiter.enabled:
+        limiter.penalties.login_failed(request.remote_addr or "unknown")
+
+
+def _limiter() -> _BridgeLimiter:
+    return cast(_BridgeLimiter, current_app.extensions["bridge-limiter"])
+
+
+def _divisor() -> int:
+    limiter = _limiter()
+    return limiter.penalties.divisor(request.remote_addr or "unknown") if limiter.enabled else 1
+
+
+def _caller() -> str:
+    return cast(str | None, g.get("limit_key")) or _of_address(request.remote_addr or "unknown")
 
 
 def _key() -> str:
-    return cast(str | None, g.get("limit_key")) or f"address:{request.remote_addr}"
+    return _caller() if _divisor() == 1 else _of_address(request.remote_addr or "unknown")
+
+
+def _of_address(address: str) -> str:
+    return f"address:{address}"
 
 
 def _policy() -> str:
-    return services().settings.rate_limit_default
+    policy = services().settings.rate_limit_default
+    divisor = _divisor()
+    if divisor == 1:
+        return policy
+    item = _divided(parse(policy), divisor)
+    return f"{item.amount} per {item.multiples} {item.GRANULARITY.name}"
+
+
+def _divided(limit: RateLimitItem, divisor: int) -> RateLimitItem:
+    return type(limit)(max(1, limit.amount // divisor), limit.multiples)
 
 
 def _exceeded(_error: RateLimitExceeded) -> Response:

@@ -31,11 +31,12 @@ def cursor_of(query: Mapping[str, Any], length: int) -> str | None:
 
 
 def times_of(query: Mapping[str, Any]) -> dict[str, Any]:
-    """``since`` and ``until`` of ``query``, within what PostgreSQL and Python can both count with."""
+    """``since`` and ``until`` of ``query`` in UTC, within what PostgreSQL and Python can both count with; PostgreSQL
+    knows no offset beyond 16 hours."""
     since, until = query.get("since"), query.get("until")
     return {
-        "since": max(since, _EARLIEST) if since else None,
-        "until": min(max(until, _EARLIEST), _LATEST) if until else None,
+        "since": min(max(since, _EARLIEST), _LATEST).astimezone(UTC) if since else None,
+        "until": min(max(until, _EARLIEST), _LATEST).astimezone(UTC) if until else None,
     }
 
 

@@ -14,6 +14,7 @@ from celery import Celery
 from flask import Flask, current_app
 
 from tasks.access.service import AccessService
+from tasks.access.tokens import TokenVerifier
 from tasks.hooks.admission import Admission
 from tasks.hooks.replaying import HookReplays
 from tasks.hooks.service import HookService
@@ -62,7 +63,7 @@ def install(app: Flask, settings: Settings) -> None:
         hooks=HookService(runtime.db, settings, hint),
         replays=HookReplays(runtime.db, hint),
         admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
-        access=AccessService(runtime.db),
+        access=AccessService(runtime.db, TokenVerifier(settings)),
         tasks=TaskStateService(runtime.db),
         reading=Reading(runtime.db),
         known=knower(celery, settings),

@@ -22,7 +22,7 @@ SHOWN_PREFIX_LENGTH = 12
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: a verified key and what it may do. ``admin`` includes every scope."""
+    """Who calls: a verified key or token and what it may do. ``admin`` includes every scope."""
 
     id: UUID
     name: str

@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks import correlation
 from tasks.access.model import SCOPES, SHOWN_PREFIX_LENGTH, Principal, hash_of, new_secret
+from tasks.access.tokens import TokenVerifier
 from tasks.db.pool import Database, Transaction
 from tasks.db.queries import Queries
 from tasks.errors import FieldError, NotFound, Unauthorized, ValidationFailed
@@ -44,8 +45,10 @@ class _Known:
 class AccessService:
     """Who may do what. A verified key is remembered for 10 s, so a revocation takes that long at most."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, tokens: TokenVerifier | None = None) -> None:
+        """``tokens`` checks JSON Web Tokens; without it they are no credential."""
         self._db = db
+        self._tokens = tokens
         self._known: dict[bytes, _Known] = {}
         self._lock = threading.Lock()
 
@@ -83,12 +86,14 @@ class AccessService:
         return record, secret
 
     def verify(self, secret: str) -> Principal:
-        """Who the key belongs to.
+        """Who the key, or the token, belongs to.
 
         Raises:
-            Unauthorized: the key is unknown, revoked or expired.
+            Unauthorized: the key is unknown, revoked or expired; the token is not valid.
             DatabaseUnavailable: the key is not in the cache and PostgreSQL can't be asked.
         """
+        if self._tokens is not None and self._tokens.is_for(secret):
+            return self._tokens.verify(secret)
         digest = hash_of(secret)
         known = self._known.get(digest)
         if known is None or time.monotonic() - known.checked_at > _CACHE_S:

@@ -45,7 +45,9 @@ class StackUser:
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """``omninode ARGUMENTS --data-dir …``."""
         line = [sys.executable, "-m", "webapp.stack", *arguments, "--data-dir", str(self.data)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=UP_WITHIN_S, check=check)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=UP_WITHIN_S, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
 
     @property
     def state(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class _Lane:
         limit_headers: list[tuple[str, str]] = []
         try:
             if self._limit is not None:
-                limit_headers = self._limit.take(f"key:{principal.id}")
+                limit_headers = self._limit.take(f"key:{principal.id}", environ.get("REMOTE_ADDR") or "unknown")
             began = time.perf_counter()
             self._bridge.admission.admit(hook.source)
             accepted = self._bridge.hooks.accept(hook)

@@ -250,6 +250,9 @@ class HookPageSchema(Schema):
     next = fields.String(required=True, allow_none=True, metadata={"description": "The next page; null on the last."})
 
 
+REPLAY_BY = ("ids", "state", "source", "type", "since", "until")
+
+
 class ReplayManySchema(Schema):
     """Which hooks to replay: ids, or a filter; all that is given must fit."""
 

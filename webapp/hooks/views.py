@@ -51,6 +51,19 @@ _BATCH_BODY = {
         }
     },
 }
+# Which hooks must be said somehow.
+_REPLAY_BODY = {
+    "content": {
+        "application/json": {
+            "schema": {
+                "allOf": [
+                    {"$ref": "#/components/schemas/ReplayMany"},
+                    {"anyOf": [{"required": [name]} for name in schemas.REPLAY_BY]},
+                ]
+            },
+        }
+    },
+}
 
 
 def install(app: Flask) -> None:
@@ -130,6 +143,7 @@ def list_hooks(query: dict[str, Any]) -> dict[str, Any]:
 @require("hooks:write")
 @problems(400, 413, 415, 422)
 @blueprint.arguments(schemas.ReplayManySchema(), example={"state": "dead", "source": "billing-api"})
+@blueprint.doc(requestBody=_REPLAY_BODY)
 @blueprint.response(202, schemas.ReplayedManySchema())
 def replay_hooks(chosen: dict[str, Any]) -> dict[str, Any]:
     """Replay many hooks

@@ -9,13 +9,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from webapp.stack.servers import HOST, ServerError, free_port, is_free
 
+_PORTS_WITHIN_S = 60.0
+_POLL_S = 0.1
 PREFERRED_PORTS = {"http": 8000, "flower": 5555, "postgres": 5433, "valkey": 6380, "kafka": 9092, "supervisor": 9901}
 
 
@@ -41,11 +46,9 @@ class StackFolder:
             ServerError: another process does already.
         """
         descriptor = os.open(self.path / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _flocked(descriptor):
             os.close(descriptor)
-            raise ServerError(f"Another `omninode up` is at work in {self.path}.") from None
+            raise ServerError(f"Another `omninode up` is at work in {self.path}.")
         return descriptor
 
     @property
@@ -107,6 +110,36 @@ class StackFolder:
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Replaces ``stack.json`` in one step, mode 600."""
         _write(self.state_file, state)
+
+
+@contextmanager
+def ports_to_itself(pause: Callable[[float], object]) -> Iterator[None]:
+    """Lets one stack of this user start at a time, lest two choose the same ports before either listens on them.
+
+    Waits for a minute at most, by calls of ``pause`` with seconds, which may raise. Where there is no lock to be had
+    it goes on without.
+    """
+    path = Path(tempfile.gettempdir()) / f"omninode-ports-{os.getuid()}.lock"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        deadline = time.monotonic() + _PORTS_WITHIN_S
+        while not _flocked(descriptor) and time.monotonic() < deadline:
+            pause(_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flocked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def address(port: int) -> str:

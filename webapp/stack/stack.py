@@ -24,7 +24,7 @@ from tasks.errors import Unauthorized
 from tasks.queue.app import create_celery
 from tasks.settings import load_settings
 from webapp.stack import leftovers, servers
-from webapp.stack.folder import StackFolder, address
+from webapp.stack.folder import StackFolder, address, ports_to_itself
 from webapp.stack.servers import Server, ServerError, dying_with_parent
 from webapp.stack.supervisor import Program, Supervisor, log_end
 
@@ -78,6 +78,14 @@ class Stack:
         ended = leftovers.end_leftovers(folder)
         if ended:
             self._progress("cleaned up", 0.0, f"{len(ended)} processes of an earlier run were ended")
+        with ports_to_itself(self._pause):
+            self._start(folder)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Interrupted
+
+    def _start(self, folder: StackFolder) -> None:
         ports = folder.choose_ports(self._options.ports, lambda note: self._progress("ports", 0.0, note))
         began = time.monotonic()
         database = servers.postgres(folder.path / "postgres", ports["postgres"])

@@ -121,7 +121,7 @@ class Supervisor:
         while True:
             try:
                 self._rpc.getState()
-            except (OSError, http.client.HTTPException) as problem:
+            except (OSError, http.client.HTTPException, xmlrpc.client.Error) as problem:
                 if not self.is_alive() or time.monotonic() > deadline:
                     raise ServerError(f"The supervisor does not start.\n{log_end(self._log)}") from problem
                 time.sleep(_POLL_S)

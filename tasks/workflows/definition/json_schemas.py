@@ -25,7 +25,11 @@ def compile_schema(schema: dict[str, Any] | bool) -> jsonschema_rs.Validator:
     Raises ValueError for what is no schema, refers outside itself, refers to itself in a circle, or has more than
     ``PARTS`` parts once its references are followed.
     """
-    text = orjson.dumps(schema)
+    try:
+        text = orjson.dumps(schema)
+    except TypeError as error:
+        # Such as an integer beyond 64 bits.
+        raise ValueError(f"can't be written as JSON: {error}") from None
     return (_cached if len(text) <= _CACHED_BYTES else _compile)(text)
 
 

@@ -201,6 +201,7 @@ def test_it_ends_gently_and_leaves_nothing(own_server: Server, settings: Setting
     assert server.process.wait(20) == 0
     assert not list(folder.glob("omninode-telemetry-*"))
     for line in server.log.read_text().splitlines():
+        assert line.startswith("{"), line
         assert orjson.loads(line)["event"]
 
 

@@ -159,6 +159,7 @@ class TestList:
         assert count(since=before.isoformat(), until=after.isoformat()) == 2
         assert count(since=after.isoformat(), until=before.isoformat()) == 0
         assert count(since="0001-01-01T00:00:00+23:59", until="9999-12-31T23:59:59-23:59") == 2
+        assert count(since="2001-01-01T00:00:00-23:59", until="2301-01-01T00:00:00+23:59") == 2
 
     def test_a_bad_query_is_refused(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
         cases = [

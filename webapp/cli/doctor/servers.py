@@ -15,6 +15,7 @@ from tasks.db.pool import Database
 from tasks.queue.configuration import PATIENT, QUEUES
 from tasks.settings import Settings
 from tasks.stream.transition import STREAM
+from webapp import penalties
 from webapp.cli.api import ApiClient
 from webapp.cli.doctor.database import QUERIES
 from webapp.cli.doctor.finding import FAIL, OK, WARN, Finding
@@ -65,6 +66,11 @@ def redis_server(client: redis.Redis) -> Sequence[Finding]:
         findings.append(Finding("Redis persistence", WARN, "the append-only file is off", advice))
     else:
         findings.append(Finding("Redis persistence", OK, "append-only file"))
+    slowed = sorted(penalties.read(client))
+    if slowed:
+        advice = "Their logins failed. Whose fault it was not: `omninode limits lift ADDRESS`."
+        text = f"{len(slowed)} addresses are slowed down: {', '.join(slowed[:5])}"
+        findings.append(Finding("logins", WARN, text, advice))
     return findings
 
 

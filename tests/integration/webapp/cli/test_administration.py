@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import orjson
 import pytest
+import redis
 
 from tasks.access.service import AccessService
 from tasks.db.pool import Database
 from tasks.errors import Unauthorized
+from tasks.settings import Settings
 from tests.integration.webapp.cli.conftest import Accept, Run
 from tests.integration.webapp.support import closed_port
+from webapp import penalties
 
 
 def test_a_new_database_is_brought_up_to_date_once(run: Run, empty_database_url: str) -> None:
@@ -111,3 +114,21 @@ def test_without_an_address_a_hook_is_not_sent(run: Run) -> None:
     result = run(line, OMNINODE_URL=f"http://127.0.0.1:{closed_port()}", OMNINODE_API_KEY="omni_x")
     assert result.exit_code == 1
     assert "does not answer" in result.stderr
+
+
+def test_an_address_that_is_slowed_down_is_listed_and_let_go(run: Run, settings: Settings, db: Database) -> None:
+    assert orjson.loads(run("limits list --json").stdout) == {"items": []}
+    client = redis.Redis.from_url(settings.redis_url, socket_timeout=5)
+    slowed = penalties.Penalties(client)
+    for _ in range(5):
+        slowed.login_failed("10.1.1.1")
+    client.close()
+    assert orjson.loads(run("limits list --json").stdout) == {"items": [{"address": "10.1.1.1", "limits": "1/4"}]}
+    findings = {finding["name"]: finding for finding in orjson.loads(run("doctor --json").stdout)["findings"]}
+    assert "10.1.1.1" in findings["logins"]["detail"]
+    assert run("limits lift 10.1.1.1").stdout == "10.1.1.1 has its whole limits again\n"
+    assert run("limits lift 10.1.1.1").exit_code == 1
+    with db.transaction() as tx:
+        assert tx.all("SELECT detail FROM security_audit_log WHERE code = 'limit-lifted'") == [
+            {"detail": "address 10.1.1.1"}
+        ]
