@@ -109,6 +109,8 @@ class Settings:
     lab_circuit_s: float = _number(10.0, 0.1, 3600)
     lab_circuit_max_s: float = _number(300.0, 0.1, 86_400)
     lab_check_interval_s: float = _number(30.0, 1.0, 86_400)
+    # Clients of one web process that may wait for models at once.
+    lab_waiting_limit: int = _number(64, 1, 100_000)
     # Of questions that are carried by a worker: the lease, and how many workers may die of one.
     lab_request_lease_s: float = _number(15.0, 0.5, 600)
     lab_request_attempts: int = _number(3, 1, 100)

@@ -17,6 +17,8 @@ from webapp.health.views import blueprint as health
 from webapp.hooks import views as hooks
 from webapp.hooks.schemas import BatchSchema, FieldErrorSchema, ReplayManySchema
 from webapp.json_provider import dumps
+from webapp.lab import endpoint_views as lab_endpoints
+from webapp.lab import views as lab
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
 from webapp.workflows import definition_views, shared
@@ -91,7 +93,16 @@ def install(app: Flask) -> None:
     hooks.install(app)
     shared.install(app)
     checks.install(app)
-    for blueprint in (hooks.blueprint, definition_views.blueprint, runs.blueprint, tasks, health):
+    lab.install(app)
+    for blueprint in (
+        hooks.blueprint,
+        definition_views.blueprint,
+        runs.blueprint,
+        tasks,
+        health,
+        lab.blueprint,
+        lab_endpoints.blueprint,
+    ):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     app.extensions["bridge-openapi"] = dumps(api.spec.to_dict()).decode()

@@ -18,6 +18,9 @@ from tasks.access.tokens import TokenVerifier
 from tasks.hooks.admission import Admission
 from tasks.hooks.replaying import HookReplays
 from tasks.hooks.service import HookService
+from tasks.lab.carrying import CarriedQuestions
+from tasks.lab.jobs import carried_by
+from tasks.lab.service import LabService, lab_of
 from tasks.queue.app import create_celery
 from tasks.queue.courier import Courier
 from tasks.queue.hints import hint_sender
@@ -43,6 +46,8 @@ class Services:
     tasks: TaskStateService
     reading: Reading
     known: Callable[[], Known]
+    lab: LabService
+    carried: CarriedQuestions
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -67,6 +72,8 @@ def install(app: Flask, settings: Settings) -> None:
         tasks=TaskStateService(runtime.db),
         reading=Reading(runtime.db),
         known=knower(celery, settings),
+        lab=lab_of(runtime),
+        carried=carried_by(celery),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tasks import secrets
+from tasks.db import deadline
 from tasks.db.pool import Database
 from tasks.errors import Conflict, FieldError, NotFound, ValidationFailed
 from tasks.ids import new_id
@@ -19,6 +20,7 @@ from tasks.lab.slots import Slots
 Rows = list[dict[str, Any]]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _TEXT_LIMIT = 200
+_DATABASE_S = 5.0
 _LONGEST_S = 600.0
 _MOST_CALLS = 10_000
 
@@ -40,7 +42,7 @@ class Endpoints:
             Conflict: the name is taken.
         """
         check(endpoint)
-        with self._db.transaction() as tx:
+        with deadline.within(_DATABASE_S), self._db.transaction() as tx:
             if not endpoints.add(tx, endpoint):
                 raise Conflict(f"There is an endpoint {endpoint.name!r} already.")
         self.look_at(endpoint)
@@ -49,18 +51,18 @@ class Endpoints:
     def look_at(self, endpoint: Endpoint) -> None:
         """Checks one endpoint's health now."""
         found = checking.look(endpoint)
-        with self._db.transaction() as tx:
+        with deadline.within(_DATABASE_S), self._db.transaction() as tx:
             endpoints.note_check(tx, endpoint.id, found.latency_ms, found.models, found.error)
 
     def remove(self, name: str) -> None:
         """Removes an endpoint; calls under way go on. Raises NotFound."""
-        with self._db.transaction() as tx:
+        with deadline.within(_DATABASE_S), self._db.transaction() as tx:
             if not endpoints.remove(tx, name):
                 raise NotFound(f"There is no endpoint {name!r:.100}.")
 
     def list(self) -> Rows:
         """All endpoints with their health, circuit and calls under way, by name."""
-        with self._db.transaction() as tx:
+        with deadline.within(_DATABASE_S), self._db.transaction() as tx:
             rows = endpoints.shown(tx)
         with_slots = []
         for row in rows:
@@ -71,7 +73,7 @@ class Endpoints:
     def models(self) -> Rows:
         """Every model that may be asked, by name, with the endpoints that have it and whether one takes calls now."""
         now = datetime.now(UTC)
-        with self._db.transaction() as tx:
+        with deadline.within(_DATABASE_S), self._db.transaction() as tx:
             every = endpoints.every(tx)
             details = {(row["endpoint_id"], row["model"]): row["details"] for row in endpoints.offered(tx)}
         found: dict[str, dict[str, Any]] = {}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from tasks.db import deadline
@@ -23,6 +24,7 @@ from tasks.lab.escalation import Limits, Question
 from tasks.lab.forms import check
 from tasks.lab.recording import MetricsRecords
 from tasks.lab.records import Advice, NothingKnown, Records
+from tasks.lab.report import performance_report
 from tasks.lab.slots import Slots
 from tasks.lab.turns import Turns
 from tasks.metrics.service import MetricsService
@@ -84,6 +86,10 @@ class LabService:
             listener=listener or Listener(),
         ).answer()
         return replace(answer, cost_usd=self._cost(answer.attempts[-1]))
+
+    def report(self, hours: float) -> dict[str, Any]:
+        """How the endpoints, and the models they were asked for, did in the last ``hours``. Raises DatabaseBusy."""
+        return performance_report(self._db, [one["name"] for one in self.endpoints.list()], hours)
 
     def keep(self, request: AskRequest, attempts: Sequence[Attempt]) -> None:
         """Records attempts as model executions; those that are known count once. Raises as ``ask``."""
