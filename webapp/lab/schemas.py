@@ -38,7 +38,7 @@ class ScorerSchema(Schema):
     arguments = fields.Dict(
         keys=fields.String(), load_default=dict, metadata={"example": {"words": ["durable", "journal"]}}
     )
-    weight = fields.Float(load_default=1.0, validate=validate.Range(0, 1000, min_inclusive=False))
+    weight = fields.Float(load_default=1.0, validate=validate.Range(0.001, 1000))
 
 
 class QuestionSchema(Schema):
@@ -69,7 +69,7 @@ class ExecuteSchema(QuestionSchema):
 
     model = _name("This model, and no other unless `fallback` is given.")
     tier = fields.String(validate=validate.OneOf(TIERS), metadata={"description": "Where the choice begins."})
-    max_latency_ms = fields.Float(validate=validate.Range(0, min_inclusive=False))
+    max_latency_ms = fields.Float(validate=validate.Range(0.001))
     max_cost_usd = fields.Float(validate=validate.Range(0))
     min_quality = fields.Float(validate=validate.Range(0, 1))
     fallback = fields.String(
@@ -77,7 +77,7 @@ class ExecuteSchema(QuestionSchema):
     )
     timeout_s = fields.Float(
         load_default=60.0,
-        validate=validate.Range(0, MAX_TIMEOUT_S, min_inclusive=False),
+        validate=validate.Range(0.001, MAX_TIMEOUT_S),
         metadata={"description": f"Of the whole question; at most {SYNC_TIMEOUT_S:g} unless `async`."},
     )
     stream = fields.Boolean(
@@ -94,7 +94,7 @@ class CompareSchema(QuestionSchema):
     models = fields.List(_name("A model's name."), required=True, validate=validate.Length(2, MAX_MODELS))
     timeout_s = fields.Float(
         load_default=60.0,
-        validate=validate.Range(0, SYNC_TIMEOUT_S, min_inclusive=False),
+        validate=validate.Range(0.001, SYNC_TIMEOUT_S),
         metadata={"description": "Whoever has not answered by then does not count."},
     )
     async_ = fields.Boolean(data_key="async", load_default=False, metadata={"description": "Answer 202 at once."})
@@ -233,8 +233,8 @@ class NewEndpointSchema(Schema):
         metadata={"description": "NAME of the key, which OMNINODE_SECRET_NAME holds where the lab runs."},
     )
     max_concurrency = fields.Integer(validate=validate.Range(1, 10_000), load_default=4)
-    connect_timeout_s = fields.Float(validate=validate.Range(0, 600, min_inclusive=False), load_default=3.0)
-    first_token_timeout_s = fields.Float(validate=validate.Range(0, 600, min_inclusive=False), load_default=60.0)
+    connect_timeout_s = fields.Float(validate=validate.Range(0.001, 600), load_default=3.0)
+    first_token_timeout_s = fields.Float(validate=validate.Range(0.001, 600), load_default=60.0)
     enabled = fields.Boolean(load_default=True)
 
 

@@ -15,6 +15,7 @@ import pytest
 import schemathesis
 from flask import Flask
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import ServerError
 from schemathesis.engine import events, from_schema
 from schemathesis.specs.openapi.checks import AcceptedNegativeData, RejectedPositiveData
 from werkzeug.serving import make_server
@@ -22,6 +23,9 @@ from werkzeug.serving import make_server
 from tasks.access.model import SCOPES
 from tests.integration.webapp.support import client_with
 
+# What a JSON Schema can't say of the lab's questions: scorers' arguments, expectations, blank prompts, who waits how
+# long; and of its endpoints' addresses.
+_FREE = ("/scorers", "/expect", "/models", "/prompt", "/timeout_s", "/url", "/model_tiers", "/provider")
 _EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 
 
@@ -46,8 +50,11 @@ def is_a_finding(_context: Any, failure: Any, _case: Any, response: Any) -> bool
         return not (
             problem["code"] in ("IDEMPOTENCY_1", "WORKFLOW_1")  # of a definition, the schema tells an editor more
             or {error["pointer"] for error in problem["errors"]} <= known
+            or all(error["pointer"].startswith(_FREE) for error in problem["errors"])
             or all("beyond 64 bits" in error["detail"] for error in problem["errors"])
         )
+    if isinstance(failure, ServerError) and response.status_code == 503:
+        return bool(response.json()["code"] != "LAB_1")  # no model is there to be asked
     if isinstance(failure, AcceptedNegativeData):
         return int(response.status_code) != 207  # an item of a batch fails alone
     return True
@@ -70,6 +77,8 @@ def test_every_answer_is_as_described(app: Flask, server_url: str) -> None:
         }
     )
     schema = schemathesis.openapi.from_url(f"{server_url}/openapi.json", config=config)
+    # A comparison that is well-formed waits for its deadline here, where no worker is.
+    schema = schema.exclude(path="/compare", method="POST")
     schema.hooks.register_hook_with_name(is_a_finding, "filter_failure")
     requests, findings = 0, []
     for event in from_schema(schema).execute():
