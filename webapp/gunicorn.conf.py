@@ -8,6 +8,7 @@ decides at its import, by the variable that ``when_ready`` sets, whether its num
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -70,6 +71,12 @@ def when_ready(server: Any) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     for stale in Path(folder).glob("*.db"):
         stale.unlink()
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Spares the collector the look at what stays for ever: the application and all that it has imported."""
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
