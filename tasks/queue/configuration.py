@@ -37,6 +37,8 @@ _OWN_IMPORTS = (
     "tasks.access.jobs",
     "tasks.lab.jobs",
     "tasks.workflows.jobs",
+    "tasks.workflows.schedules.jobs",
+    "tasks.workflows.triggers.jobs",
     "tasks.demo",
 )
 
