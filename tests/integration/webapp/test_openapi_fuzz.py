@@ -30,7 +30,21 @@ _EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 
 # Fields of schedules and triggers whose rules are no schema's: expressions, zones, what there is, what goes together.
 _OF_BEGINNINGS = frozenset(
-    "name workflow input metadata tags cron every_s timezone starts_at ends_at overlap filter event_types".split()
+    [
+        "name",
+        "workflow",
+        "input",
+        "metadata",
+        "tags",
+        "cron",
+        "every_s",
+        "timezone",
+        "starts_at",
+        "ends_at",
+        "overlap",
+        "filter",
+        "event_types",
+    ]
 )
 
 
