@@ -146,6 +146,9 @@ class Settings:
     # How many proxies in front of us add to X-Forwarded-For and X-Forwarded-Proto; with 0 these are not believed.
     trusted_proxies: int = _number(0, 0, 10)
 
+    # How often models are held against their own past.
+    regression_check_interval_s: float = _number(300.0, 1.0, 86_400)
+
     rate_limit_enabled: bool = True
     rate_limit_hooks: str = "1000 per second"
     rate_limit_default: str = "200 per second"

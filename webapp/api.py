@@ -10,7 +10,6 @@ from flask_smorest import Api
 from marshmallow import Schema, fields, validate
 
 from webapp import problems
-from webapp.beginnings import schedules, triggers
 from webapp.blueprint import CORRELATION_HEADER, LIMIT_HEADERS
 from webapp.docs.views import blueprint as docs
 from webapp.health import checks
@@ -20,6 +19,7 @@ from webapp.hooks.schemas import BatchSchema, FieldErrorSchema, ReplayManySchema
 from webapp.json_provider import dumps
 from webapp.lab import endpoint_views as lab_endpoints
 from webapp.lab import views as lab
+from webapp.metrics import question_views as models
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
 from webapp.workflows import definition_views, shared
@@ -101,11 +101,10 @@ def install(app: Flask) -> None:
         runs.blueprint,
         tasks,
         health,
+        models.blueprint,
         lab.blueprint,
         lab_endpoints.blueprint,
     ):
-        api.register_blueprint(blueprint)
-    for blueprint in (schedules.blueprint, triggers.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     app.extensions["bridge-openapi"] = dumps(api.spec.to_dict()).decode()

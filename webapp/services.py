@@ -21,19 +21,17 @@ from tasks.hooks.service import HookService
 from tasks.lab.carrying import CarriedQuestions
 from tasks.lab.jobs import carried_by
 from tasks.lab.service import LabService, lab_of
+from tasks.metrics.prices.service import PriceService
+from tasks.metrics.questions.service import QuestionService
+from tasks.metrics.regressions.service import RegressionService
 from tasks.queue.app import create_celery
 from tasks.queue.courier import Courier
-from tasks.queue.hints import hint_sender, send_hint
+from tasks.queue.hints import hint_sender
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
-from tasks.workflows.attending import attender
 from tasks.workflows.definition.context import Known
 from tasks.workflows.reading import Reading
-from tasks.workflows.schedules.clock import LOOK, QUEUE
-from tasks.workflows.schedules.service import ScheduleService
-from tasks.workflows.service import WorkflowService
-from tasks.workflows.triggers.service import TriggerService
 from webapp.workflows.known import knower
 
 
@@ -49,12 +47,12 @@ class Services:
     admission: Admission
     access: AccessService
     tasks: TaskStateService
+    questions: QuestionService
+    regressions: RegressionService
     reading: Reading
     known: Callable[[], Known]
     lab: LabService
     carried: CarriedQuestions
-    schedules: ScheduleService
-    triggers: TriggerService
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -68,6 +66,7 @@ def install(app: Flask, settings: Settings) -> None:
         courier.wish()
         return True
 
+    prices = PriceService(runtime.db)
     app.extensions["bridge"] = Services(
         settings=settings,
         runtime=runtime,
@@ -77,16 +76,12 @@ def install(app: Flask, settings: Settings) -> None:
         admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
         access=AccessService(runtime.db, TokenVerifier(settings)),
         tasks=TaskStateService(runtime.db),
+        questions=QuestionService(runtime.db, prices),
+        regressions=RegressionService(runtime.db, prices),
         reading=Reading(runtime.db),
         known=knower(celery, settings),
         lab=lab_of(runtime),
         carried=carried_by(celery),
-        schedules=ScheduleService(
-            runtime.db,
-            WorkflowService(runtime.db, settings, attender(celery)),
-            lambda: send_hint(celery, LOOK, [], QUEUE),
-        ),
-        triggers=TriggerService(runtime.db),
     )
 
 

@@ -37,8 +37,7 @@ _OWN_IMPORTS = (
     "tasks.access.jobs",
     "tasks.lab.jobs",
     "tasks.workflows.jobs",
-    "tasks.workflows.schedules.jobs",
-    "tasks.workflows.triggers.jobs",
+    "tasks.metrics.regressions.jobs",
     "tasks.demo",
 )
 

@@ -29,6 +29,7 @@ _HOUSEKEEPING = (
     "lab.retention",
     "hooks.retention",
     "journal.partitions",
+    "metrics.regressions",
     "states.sweep",
     "states.retention",
     "access.retention",

@@ -8,22 +8,7 @@ from __future__ import annotations
 import click
 from flask import Flask
 
-from webapp.cli import (
-    bench,
-    db,
-    dead,
-    demo,
-    doctor,
-    hooks,
-    keys,
-    limits,
-    onex,
-    schedules,
-    tasks,
-    topics,
-    triggers,
-    workflow,
-)
+from webapp.cli import bench, db, dead, demo, doctor, hooks, keys, limits, onex, tasks, topics, workflow
 from webapp.cli import relay as relay_commands
 from webapp.cli.command import JSON_OPTION, STACK_OPTION
 from webapp.cli.deferred import down, up
@@ -39,8 +24,6 @@ COMMANDS: tuple[click.Command, ...] = (
     dead.group,
     tasks.group,
     workflow.group,
-    schedules.group,
-    triggers.group,
     relay_commands.group,
     topics.group,
     onex.group,

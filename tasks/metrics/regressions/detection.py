@@ -19,7 +19,7 @@ from tasks.metrics.statistics.student import NORMAL, t_tail
 
 METRICS = ("latency", "errors", "quality", "cost")
 # One look a few minutes apart at each metric, window and subject makes some 10,000 looks a month for each subject.
-ALPHA = 1e-5
+ALPHA = 1e-6
 # The least change that is reported: latency and cost as a ratio, errors and quality as a difference.
 FLOORS = {"latency": 0.2, "errors": 0.05, "quality": 0.05, "cost": 0.2}
 LEAST_EXECUTIONS = 30

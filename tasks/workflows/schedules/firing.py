@@ -19,8 +19,7 @@ from tasks.workflows.schedules import store
 from tasks.workflows.schedules.cadence import zone_of
 from tasks.workflows.schedules.model import Schedule, ScheduleSpec, judge
 from tasks.workflows.schedules.store import Step, Tick
-from tasks.workflows.service import WorkflowService
-from tasks.workflows.submitting import Submission
+from tasks.workflows.submission import Submission, Submits
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ _RUNS_AT_ONCE = 20
 class Firing:
     """Looks for ticks that have come."""
 
-    def __init__(self, db: Database, workflows: WorkflowService) -> None:
+    def __init__(self, db: Database, workflows: Submits) -> None:
         self._db = db
         self._workflows = workflows
 

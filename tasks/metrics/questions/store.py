@@ -1,0 +1,72 @@
+"""Reads rollups and prices what told no cost. It changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tasks.db.pool import Transaction
+from tasks.db.queries import Queries
+from tasks.metrics.prices.model import PriceBook
+from tasks.metrics.questions.summary import DIMENSIONS, Summary, priced, summary_of
+from tasks.metrics.questions.window import Window, grain_of
+from tasks.metrics.statistics.moments import Moments
+
+QUERIES = Queries("tasks.metrics.questions", "questions.sql")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which executions count; None: all."""
+
+    models: Sequence[str] | None = None
+    provider: str | None = None
+    task_type: str | None = None
+    model_tier: str | None = None
+    environment: str | None = None
+
+
+def summaries(
+    tx: Transaction,
+    book: PriceBook,
+    window: Window,
+    by: tuple[str, ...],
+    wanted: Filter | None = None,
+    width: timedelta | None = None,
+) -> list[Summary]:
+    """One summary for each group by the dimensions ``by``, in their order; with ``width`` one for each bucket of
+    time, which then must divide the window.
+    """
+    wanted = wanted or Filter()
+    parts = window.parts() if width is None else window.parts(grain_of(width))
+    parameters: dict[str, Any] = {
+        "by": list(by),
+        "width_s": None if width is None else width.total_seconds(),
+        "origin": window.since,
+        "grains": [part.grain for part in parts],
+        "starts": [part.since for part in parts],
+        "ends": [part.until for part in parts],
+        "changes": book.changes(window.since, window.until),
+        "models": None if wanted.models is None else list(wanted.models),
+        "provider": wanted.provider,
+        "task_type": wanted.task_type,
+        "model_tier": wanted.model_tier,
+        "environment": wanted.environment,
+    }
+    costs: dict[tuple[Any, ...], Moments] = defaultdict(Moments)
+    unpriced: dict[tuple[Any, ...], int] = defaultdict(int)
+    for row in tx.all(QUERIES["without_cost"], parameters):
+        group = (row["at"], *(row[f"of_{name}"] for name in DIMENSIONS))
+        price = book.price_of(row["model"], row["provider"], row["priced_at"])
+        if price is None:
+            unpriced[group] += int(row["count"])
+        else:
+            costs[group] += priced(row, price)
+    found = []
+    for row in tx.all(QUERIES["totals"], parameters):
+        group = (row["at"], *(row[name] for name in DIMENSIONS))
+        found.append(summary_of(row, by, costs[group], unpriced[group]))
+    return sorted(found, key=lambda summary: (*summary.of.values(), summary.at))

@@ -1,0 +1,1 @@
+"""The endpoints of model metrics: executions and OTLP in; what becomes of a batch."""
