@@ -57,11 +57,10 @@ class Graph:
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a piece may be. ``steps``: in one message, a chord's body included. ``join``, ``width``: branches of a
-    chord, at least and at most.
-    ``body``: steps of a chord's body, which every message of its header repeats. ``bundle``: independent single
-    steps in one message at most; 1 gives each its own message and so the most parallelism. ``spread``: bundling
-    leaves at least this many messages, so that all workers have some."""
+    """How large a piece may be. ``steps``: in one message, a chord's body included. ``join``, ``width``: branches of
+    a chord, at least and at most. ``body``: steps of a chord's body, which every message of its header repeats.
+    ``bundle``: independent single steps in one message at most; 1 gives each its own message and so the most
+    parallelism. ``spread``: bundling leaves at least this many messages, so that all workers have some."""
 
     steps: int = 32
     join: int = 2

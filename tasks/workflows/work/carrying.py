@@ -95,7 +95,7 @@ class Carrier:
         return self._done
 
     def _chunk(self, context: RunContext, size: int) -> list[int]:
-        """What to claim next: many steps that are known to be short, or ``size`` of those of which nothing is known."""
+        """What to claim next: many steps known to be short, or ``size`` of those of which nothing is known."""
         chunk: list[int] = []
         left_s = _BATCH_S
         while self._left and len(chunk) < _MOST:
@@ -273,7 +273,9 @@ class Carrier:
 
     def _follow(self, context: RunContext, after: After, place: int) -> None:
         sent = after.ready
-        if context.limited:
+        if after.ended is not None:
+            sent = after.ready  # of compensations, which this context does not know
+        elif context.limited:
             # One of them is gone on with; for the others there may be room.
             sent = sent[1:]
         elif sent:
@@ -284,13 +286,14 @@ class Carrier:
         """Keeps what is known to be short, as much as is done sooner than it would be sent; returns the others."""
         sent: list[int] = []
         for place in ready:
-            short_s = self._durations.short_s(context, place)
-            if short_s is None or context.queue(place) != self._queue or not self._may_go_on():
-                sent.append(place)
-            elif self._rates.is_limited(context.action(place).kind) or len(self._left) >= _MOST:
-                sent.append(place)
-            else:
-                self._left.append(place)
+            kept = (
+                self._durations.short_s(context, place) is not None
+                and context.queue(place) == self._queue
+                and not self._rates.is_limited(context.action(place).kind)
+                and len(self._left) < _MOST
+                and self._may_go_on()
+            )
+            (self._left if kept else sent).append(place)
         return tuple(sent)
 
     def _candidates(self, context: RunContext, place: int) -> Sequence[int]:
