@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 from flask import Flask
 
-from webapp.cli import bench, db, dead, demo, doctor, hooks, keys, limits, onex, tasks, topics, workflow
+from webapp.cli import bench, db, dead, demo, doctor, hooks, keys, limits, metrics, onex, tasks, topics, workflow
 from webapp.cli import relay as relay_commands
 from webapp.cli.command import JSON_OPTION, STACK_OPTION
 from webapp.cli.deferred import down, up
@@ -24,6 +24,7 @@ COMMANDS: tuple[click.Command, ...] = (
     dead.group,
     tasks.group,
     workflow.group,
+    metrics.group,
     relay_commands.group,
     topics.group,
     onex.group,

@@ -18,6 +18,9 @@ from tasks.access.service import Request as Origin
 from tasks.db.pool import Database
 from tasks.hooks.replaying import HookReplays
 from tasks.hooks.service import HookService
+from tasks.metrics.prices.service import PriceService
+from tasks.metrics.questions.service import QuestionService
+from tasks.metrics.regressions.service import RegressionService
 from tasks.queue.app import create_celery
 from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
@@ -87,6 +90,21 @@ class Session:
     def reading(self) -> Reading:
         """What is shown of workflow runs."""
         return Reading(self.db)
+
+    @cached_property
+    def prices(self) -> PriceService:
+        """The prices of models."""
+        return PriceService(self.db)
+
+    @cached_property
+    def questions(self) -> QuestionService:
+        """Answers about models."""
+        return QuestionService(self.db, self.prices)
+
+    @cached_property
+    def regressions(self) -> RegressionService:
+        """Models that became worse."""
+        return RegressionService(self.db, self.prices)
 
     @cached_property
     def relay(self) -> RelayService:

@@ -34,6 +34,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
         *("up", "down", "doctor", "demo", "db upgrade", "db status", "keys create", "keys list", "keys revoke"),
         *("hooks list", "hooks show", "hooks replay", "hooks send", "tasks list", "tasks show", "topics tail"),
         *("relay status", "relay replay", "relay skip", "dead list", "dead replay", "onex verify"),
+        *("metrics leaderboard", "metrics compare", "metrics recommend", "metrics prices list"),
     }
 
 
@@ -66,6 +67,9 @@ def test_every_command_has_help_and_json_and_needs_no_server_to_say_so(
         "tasks send demo.fib --kwargs [1]",
         "relay skip --reason x --yes",
         "demo --services 0",
+        "metrics compare",
+        "metrics performance --by colour",
+        "metrics prices set m --input -1 --output 1",
     ],
 )
 def test_bad_usage_exits_with_2(line: str) -> None:
