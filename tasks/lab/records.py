@@ -23,20 +23,12 @@ class Records(Protocol):
 class Advice(Protocol):
     """Knows how models did so far."""
 
-    def knowledge(self, request: AskRequest) -> Knowledge:
-        """What is known for such a question; empty where nothing is."""
+    def knowledge(self, request: AskRequest, models: Sequence[str]) -> Knowledge:
+        """What is known of ``models`` for such a question; empty where nothing is.
+
+        Raises:
+            DatabaseUnavailable, DatabaseBusy: it can't be looked up now.
+        """
 
     def cost_usd(self, attempt: Attempt) -> float | None:
         """What an attempt cost by the price table; None where no price is known."""
-
-
-class NothingKnown:
-    """The ``Advice`` of who knows nothing: tiers and health alone decide."""
-
-    def knowledge(self, _request: AskRequest) -> Knowledge:
-        """Nothing."""
-        return Knowledge()
-
-    def cost_usd(self, _attempt: Attempt) -> float | None:
-        """Not known."""
-        return None

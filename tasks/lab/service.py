@@ -15,6 +15,7 @@ from tasks.db.pool import Database
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.lab import scorers
 from tasks.lab.administration import Endpoints
+from tasks.lab.advising import MetricsAdvice
 from tasks.lab.asking import AskAnswer, AskRequest, Attempt
 from tasks.lab.attempting import Listener
 from tasks.lab.choosing import Choice
@@ -23,10 +24,12 @@ from tasks.lab.endpoints import CircuitRules
 from tasks.lab.escalation import Limits, Question
 from tasks.lab.forms import check
 from tasks.lab.recording import MetricsRecords
-from tasks.lab.records import Advice, NothingKnown, Records
+from tasks.lab.records import Advice, Records
 from tasks.lab.report import performance_report
 from tasks.lab.slots import Slots
 from tasks.lab.turns import Turns
+from tasks.metrics.prices.service import PriceService
+from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.service import MetricsService
 from tasks.runtime import Runtime
 from tasks.settings import Settings
@@ -72,8 +75,10 @@ class LabService:
         check(request, timeout_s)
         until = time.monotonic() + timeout_s
         with deadline.within(_DATABASE_S):
-            knowledge = self._advice.knowledge(request)
-            choice = Choice(request, self._circuits.endpoints(), knowledge, random.Random())  # noqa: S311 - spread
+            endpoints = self._circuits.endpoints()
+            models = {model for one in endpoints if one.enabled for model in one.usable_models()}
+            knowledge = self._advice.knowledge(request, sorted(models))
+            choice = Choice(request, endpoints, knowledge, random.Random())  # noqa: S311 - spread
         answer = Question(
             request=request,
             choice=choice,
@@ -125,7 +130,9 @@ def lab_of(runtime: Runtime) -> LabService:
         if found is None:
             metrics = MetricsService(runtime.db, runtime.settings, lambda: None)
             records = MetricsRecords(metrics, runtime.settings.environment)
-            found = _labs[runtime] = LabService(runtime.db, runtime.settings, records, NothingKnown())
+            prices = PriceService(runtime.db)
+            advice = MetricsAdvice(QuestionService(runtime.db, prices), prices)
+            found = _labs[runtime] = LabService(runtime.db, runtime.settings, records, advice)
         return found
 
 
