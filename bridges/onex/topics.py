@@ -21,8 +21,8 @@ _TOPIC = re.compile(
     rf"(?P<env>{'|'.join(ENVIRONMENTS)})\.{re.escape(_PREFIX)}\.(?P<kind>{'|'.join(CLASSES)})"
     rf"\.(?P<name>{EVENT_TYPE})\.v(?P<version>[1-9][0-9]*)(?P<dlq>\.dlq)?"
 )
-# Every event is an `evt`, except these.
-_CLASS_OF = {"performance": "met", "security": "aud"}
+# Every event is an `evt`, except these. What we say of a command is its answer.
+_CLASS_OF = {"performance": "met", "security": "aud", "workflow-execute": "rsp", "workflow-status": "rsp"}
 
 
 class Topic(NamedTuple):
@@ -36,7 +36,7 @@ class Topic(NamedTuple):
 
 
 def class_of(event_type: str) -> str:
-    """The class that events of this type travel in: ``met``, ``aud`` or ``evt``."""
+    """The class that events of this type travel in: ``met``, ``aud``, ``rsp`` or ``evt``."""
     return _CLASS_OF.get(event_type, "evt")
 
 

@@ -23,6 +23,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "hooks.sweep": sweep_s,
         "states.sweep": max(sweep_s, min(3 * sweep_s, settings.task_lost_after_s)),
         "bridges.relay": _BRIDGES_EVERY_S,
+        "bridges.commands": _BRIDGES_EVERY_S,
         "bridges.drain": _BRIDGES_EVERY_S,
         "lab.sweep": sweep_s,
         "lab.check": min(15.0, settings.lab_check_interval_s),

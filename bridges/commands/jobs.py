@@ -1,0 +1,50 @@
+"""The listener for commands as a bridge task: works for a slice, then sends its successor; beat is the safety net."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Task, shared_task
+
+from bridges.commands.listening import ReaderHolder, listen, topics_of
+from bridges.commands.obeying import Obedience
+from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.queue import shutdown
+from tasks.queue.hints import send_hint
+from tasks.queue.nudges import tell_of_journal
+from tasks.runtime import runtime_of
+from tasks.workflows.attending import attender
+from tasks.workflows.known import known
+from tasks.workflows.service import WorkflowService
+
+log = logging.getLogger(__name__)
+TASK_NAME = "bridges.commands"
+QUEUE = "bridges"
+# This process's connection to Kafka, kept from slice to slice; opened by the first.
+_holder = ReaderHolder()
+
+
+@shared_task(name=TASK_NAME, bind=True)
+def run_slice(self: Task[Any, Any]) -> None:
+    """Listens for ``bridge_slice_s``; ends at once where another listener is at work or the worker is stopping."""
+    runtime = runtime_of(self.app)
+    settings = runtime.settings
+    workflows = WorkflowService(runtime.db, settings, attender(self.app))
+    obedience = Obedience(runtime.db, settings, workflows, lambda: known(settings), topics_of(settings))
+    try:
+        held = listen(
+            runtime.db,
+            settings,
+            _holder,
+            obedience,
+            shutdown,
+            settings.bridge_slice_s,
+            lambda: tell_of_journal(runtime.redis()),
+        )
+    except (DatabaseUnavailable, DatabaseBusy) as problem:
+        _holder.drop()
+        log.warning("commands-without-database", extra={"error": problem.detail})
+        return
+    if held:
+        send_hint(self.app, TASK_NAME, [], QUEUE)
