@@ -35,7 +35,7 @@ lab-worker)
 bridge-worker)
     # Warm shutdown: bridge tasks end by themselves as soon as it begins, which a soft one would not tell them.
     remember
-    exec celery --quiet -A bridges.celery worker --hostname "$role@%h" --queues bridges --concurrency 4 \
+    exec celery --quiet -A bridges.celery worker --hostname "$role@%h" --queues bridges --concurrency 6 \
         --without-gossip --without-mingle "$@"
     ;;
 beat)

@@ -10,6 +10,7 @@ from flask_smorest import Api
 from marshmallow import Schema, fields, validate
 
 from webapp import problems
+from webapp.beginnings import schedules, triggers
 from webapp.blueprint import CORRELATION_HEADER, LIMIT_HEADERS
 from webapp.docs.views import blueprint as docs
 from webapp.health import checks
@@ -105,6 +106,8 @@ def install(app: Flask) -> None:
         lab.blueprint,
         lab_endpoints.blueprint,
     ):
+        api.register_blueprint(blueprint)
+    for blueprint in (schedules.blueprint, triggers.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     app.extensions["bridge-openapi"] = dumps(api.spec.to_dict()).decode()

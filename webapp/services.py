@@ -26,12 +26,17 @@ from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.regressions.service import RegressionService
 from tasks.queue.app import create_celery
 from tasks.queue.courier import Courier
-from tasks.queue.hints import hint_sender
+from tasks.queue.hints import hint_sender, send_hint
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
+from tasks.workflows.attending import attender
 from tasks.workflows.definition.context import Known
 from tasks.workflows.reading import Reading
+from tasks.workflows.schedules.clock import LOOK, QUEUE
+from tasks.workflows.schedules.service import ScheduleService
+from tasks.workflows.service import WorkflowService
+from tasks.workflows.triggers.service import TriggerService
 from webapp.workflows.known import knower
 
 
@@ -53,6 +58,8 @@ class Services:
     known: Callable[[], Known]
     lab: LabService
     carried: CarriedQuestions
+    schedules: ScheduleService
+    triggers: TriggerService
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -82,6 +89,12 @@ def install(app: Flask, settings: Settings) -> None:
         known=knower(celery, settings),
         lab=lab_of(runtime),
         carried=carried_by(celery),
+        schedules=ScheduleService(
+            runtime.db,
+            WorkflowService(runtime.db, settings, attender(celery)),
+            lambda: send_hint(celery, LOOK, [], QUEUE),
+        ),
+        triggers=TriggerService(runtime.db),
     )
 
 

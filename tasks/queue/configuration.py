@@ -38,6 +38,8 @@ _OWN_IMPORTS = (
     "tasks.lab.jobs",
     "tasks.workflows.jobs",
     "tasks.metrics.regressions.jobs",
+    "tasks.workflows.schedules.jobs",
+    "tasks.workflows.triggers.jobs",
     "tasks.demo",
 )
 

@@ -1,6 +1,6 @@
 """Begins a run inside somebody else's transaction, in such a way that a run which can't be made undoes nothing else.
 
-Schedules, triggers and Kafka commands begin runs by this; ``submission.py`` has the shapes.
+Schedules, triggers and Kafka commands begin runs by this; ``submitting.py`` makes them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import psycopg2
 from tasks.db.pool import Transaction
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from tasks.timeouts import TimedOut
-from tasks.workflows.submission import Submission, Submits, Submitted
+from tasks.workflows.service import WorkflowService
+from tasks.workflows.submitting import Submission, Submitted
 
 _PASSING = (
     DatabaseUnavailable,
@@ -33,7 +34,7 @@ class NotBegun(Exception):
         self.reason = cause.detail if isinstance(cause, BridgeError) else f"unexpected {type(cause).__name__}"
 
 
-def begin(tx: Transaction, workflows: Submits, make: Callable[[], Submission]) -> Submitted:
+def begin(tx: Transaction, workflows: WorkflowService, make: Callable[[], Submission]) -> Submitted:
     """Makes the run that ``make`` describes, in ``tx``; the hint after its commit is the caller's.
 
     Raises:

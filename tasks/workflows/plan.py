@@ -57,19 +57,25 @@ class Graph:
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a piece may be. ``steps``: in one message, a chord's body included. ``width``: branches of a chord.
-    ``body``: steps of a chord's body, which every message of its header repeats. ``bundle``: independent single
-    steps in one message at most; 1 gives each its own message and so the most parallelism. ``spread``: bundling
-    leaves at least this many messages, so that all workers have some."""
+    """How large a piece may be. ``steps``: in one message, a chord's body included. ``join``, ``width``: branches of
+    a chord, at least and at most. ``body``: steps of a chord's body, which every message of its header repeats.
+    ``bundle``: independent single steps in one message at most; 1 gives each its own message and so the most
+    parallelism. ``spread``: bundling leaves at least this many messages, so that all workers have some."""
 
     steps: int = 32
+    join: int = 2
     width: int = 1000
     body: int = 2
     bundle: int = 1
     spread: int = 16
 
     def __post_init__(self) -> None:
-        if self.width < 2 or self.spread < 2 or self.body < 1 or not 1 <= self.bundle <= self.steps - self.body:
+        if (
+            not 2 <= self.join <= self.width
+            or self.spread < 2
+            or self.body < 1
+            or not 1 <= self.bundle <= self.steps - self.body
+        ):
             raise ValueError("limits: width and spread from 2, body and bundle from 1, both together within steps")
 
 
@@ -205,7 +211,7 @@ class _Planner:
     def _meets(self, join: str, ends: Sequence[str]) -> bool:
         """Whether ``join`` waits for exactly these steps, and may travel behind each of them."""
         return (
-            2 <= len(ends) <= self._limits.width
+            self._limits.join <= len(ends) <= self._limits.width
             and self._waits_for(join) == len(ends)
             and all(self._may_follow(end, join) for end in ends)
         )
@@ -222,7 +228,7 @@ class _Planner:
         end = line[-1]
         below = self._graph.children[end]
         room = self._limits.steps - len(line) - self._limits.body
-        if not 2 <= len(below) <= min(room, self._limits.width):
+        if not self._limits.join <= len(below) <= min(room, self._limits.width):
             return None
         if any(self._waits_for(key) != 1 or not self._may_follow(end, key) for key in below):
             return None

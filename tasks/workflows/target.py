@@ -18,7 +18,7 @@ from tasks.workflows.definition.model import NAME, VERSION
 from tasks.workflows.definition.plain import TooMuch, check_plain
 from tasks.workflows.expressions.errors import InvalidExpression
 from tasks.workflows.expressions.templates import compile_tree
-from tasks.workflows.submission import Submission
+from tasks.workflows.submitting import Submission
 
 INPUT_LIMIT_BYTES = 65_536
 MOST_TAGS = 10

@@ -8,7 +8,23 @@ from __future__ import annotations
 import click
 from flask import Flask
 
-from webapp.cli import bench, db, dead, demo, doctor, hooks, keys, limits, metrics, onex, tasks, topics, workflow
+from webapp.cli import (
+    bench,
+    db,
+    dead,
+    demo,
+    doctor,
+    hooks,
+    keys,
+    limits,
+    metrics,
+    onex,
+    schedules,
+    tasks,
+    topics,
+    triggers,
+    workflow,
+)
 from webapp.cli import relay as relay_commands
 from webapp.cli.command import JSON_OPTION, STACK_OPTION
 from webapp.cli.deferred import down, up
@@ -25,6 +41,8 @@ COMMANDS: tuple[click.Command, ...] = (
     tasks.group,
     workflow.group,
     metrics.group,
+    schedules.group,
+    triggers.group,
     relay_commands.group,
     topics.group,
     onex.group,

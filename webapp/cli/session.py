@@ -26,7 +26,12 @@ from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
+from tasks.workflows.attending import attender
 from tasks.workflows.reading import Reading
+from tasks.workflows.schedules.clock import LOOK, QUEUE
+from tasks.workflows.schedules.service import ScheduleService
+from tasks.workflows.service import WorkflowService
+from tasks.workflows.triggers.service import TriggerService
 from webapp.cli import surroundings
 from webapp.cli.output import Output
 from webapp.cli.surroundings import Surroundings
@@ -107,13 +112,29 @@ class Session:
         return RegressionService(self.db, self.prices)
 
     @cached_property
+    def schedules(self) -> ScheduleService:
+        """Schedules, a worker being asked to look at them."""
+        workflows = WorkflowService(self.db, self.settings, attender(self.celery))
+        return ScheduleService(self.db, workflows, lambda: send_hint(self.celery, LOOK, [], QUEUE))
+
+    @cached_property
+    def triggers(self) -> TriggerService:
+        """Triggers."""
+        return TriggerService(self.db)
+
+    @property
+    def actor(self) -> str:
+        """Who runs the command, for the journal and the audit log."""
+        return f"cli:{_user()}"
+
+    @cached_property
     def relay(self) -> RelayService:
         """The relay to Kafka."""
         return RelayService(self.db, self.settings)
 
     def audit(self, code: str, detail: str) -> None:
         """Records in the audit log that this command did what only an operator may do."""
-        self.access.admin_act(code, Origin(method="CLI", path=_program()), actor=f"cli:{_user()}", detail=detail)
+        self.access.admin_act(code, Origin(method="CLI", path=_program()), actor=self.actor, detail=detail)
 
     def __enter__(self) -> Session:
         return self

@@ -233,7 +233,7 @@ class Stack:
         worker = ("celery", "-A", "tasks.celery", "worker", "-Q", "hooks,workflows,metrics", "--concurrency", "2")
         # Its tasks wait for models all the time: threads cost little.
         lab = ("celery", "-A", "tasks.celery", "worker", "-Q", "lab", "--pool", "threads", "--concurrency", "16")
-        bridge = ("celery", "-A", "bridges.celery", "worker", "-Q", "bridges", "--concurrency", "4")
+        bridge = ("celery", "-A", "bridges.celery", "worker", "-Q", "bridges", "--concurrency", "6")
         flower = ("celery", "-A", "tasks.celery", "flower", f"--address={servers.HOST}", f"--port={ports['flower']}")
         config = Path(__file__).parent.parent / "gunicorn.conf.py"
         bind = f"{servers.HOST}:{ports['http']}"

@@ -14,6 +14,8 @@ from tasks.db.pool import Database
 from tasks.workflows.schedules import store
 from tasks.workflows.schedules.firing import Firing
 
+LOOK = "workflows.schedules"
+QUEUE = "bridges"
 # Beat asks this often. Who looks stays for ticks that come before the next look.
 EVERY_S = 5.0
 _STAY_S = EVERY_S + 1.0

@@ -19,7 +19,8 @@ from tasks.workflows.schedules import store
 from tasks.workflows.schedules.cadence import zone_of
 from tasks.workflows.schedules.model import Schedule, ScheduleSpec, judge
 from tasks.workflows.schedules.store import Step, Tick
-from tasks.workflows.submission import Submission, Submits
+from tasks.workflows.service import WorkflowService
+from tasks.workflows.submitting import Submission
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _RUNS_AT_ONCE = 20
 class Firing:
     """Looks for ticks that have come."""
 
-    def __init__(self, db: Database, workflows: Submits) -> None:
+    def __init__(self, db: Database, workflows: WorkflowService) -> None:
         self._db = db
         self._workflows = workflows
 

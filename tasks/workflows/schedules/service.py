@@ -16,7 +16,8 @@ from tasks.workflows.schedules.cadence import upcoming, zone_of
 from tasks.workflows.schedules.firing import submission_of, tick_values
 from tasks.workflows.schedules.model import STATES, ScheduleSpec, due_at
 from tasks.workflows.schedules.store import Row, Tick
-from tasks.workflows.submission import Submits, Submitted
+from tasks.workflows.service import WorkflowService
+from tasks.workflows.submitting import Submitted
 from tasks.workflows.target import FIELDS, split
 
 _SHOWN_UPCOMING = 5
@@ -26,7 +27,7 @@ _SHOWN_RECENT = 20
 class ScheduleService:
     """Schedules behind HTTP and the command line. ``look`` asks a worker to look at the clock; it may fail."""
 
-    def __init__(self, db: Database, workflows: Submits, look: Callable[[], object]) -> None:
+    def __init__(self, db: Database, workflows: WorkflowService, look: Callable[[], object]) -> None:
         self._db = db
         self._workflows = workflows
         self._look = look

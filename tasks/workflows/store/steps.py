@@ -94,6 +94,12 @@ def renew(tx: Transaction, run_id: UUID, places: Sequence[int], token: UUID, lea
     return tx.execute(QUERIES.prepared("renew"), parameters)
 
 
+def release(tx: Transaction, run_id: UUID, places: Sequence[int], token: UUID) -> None:
+    """running → ready, of what was claimed with others and not begun; the attempt does not count, and the clock sends
+    it on its way."""
+    tx.execute(QUERIES["release"], {"run_id": run_id, "places": list(places), "token": token})
+
+
 def complete(
     tx: Transaction, run_id: UUID, done: Sequence[Done], token: UUID, ways: Ways, choice: End | None = None
 ) -> Completed:

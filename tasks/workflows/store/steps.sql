@@ -76,6 +76,24 @@ SELECT place, attempt, compensates FROM claimed
 UPDATE steps SET due_at = clock_timestamp() + %(lease_s)s * interval '1 second'
 WHERE run_id = %(run_id)s AND place = ANY(%(places)s::integer[]) AND state = 'running' AND lease_token = %(token)s
 
+-- name: release --
+-- running -> ready: claimed with others, and not begun.
+WITH released AS (
+    UPDATE steps
+    SET state = 'ready', version = version + 1, attempt = attempt - 1, lease_token = NULL, bundled = false,
+        due_at = clock_timestamp()
+    WHERE run_id = %(run_id)s AND place = ANY(%(places)s::integer[]) AND state = 'running' AND lease_token = %(token)s
+    RETURNING key, kind, attempt, version
+)
+INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+SELECT gen_random_uuid(), 'step', %(run_id)s || '/' || key, released.version, 'workflow-step-changed',
+       jsonb_build_object(
+           'workflow_id', %(run_id)s::text, 'name', name, 'step', key, 'kind', kind, 'from', 'running',
+           'state', 'ready', 'attempt', attempt, 'reason', 'released'
+       ),
+       correlation_id
+FROM released, runs WHERE runs.id = %(run_id)s
+
 -- name: complete --
 -- running -> succeeded for all of the rows, or for none where one of them is held no more; their children count them.
 -- A child with nothing left to wait for becomes ready; one of %(candidates)s, of this queue, is claimed at once under

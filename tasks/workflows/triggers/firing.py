@@ -16,7 +16,8 @@ from tasks.hooks.model import Hook
 from tasks.workflows.beginning import NotBegun, begin
 from tasks.workflows.expressions import names
 from tasks.workflows.expressions.errors import EvaluationError, InvalidExpression
-from tasks.workflows.submission import Submission, Submits
+from tasks.workflows.service import WorkflowService
+from tasks.workflows.submitting import Submission
 from tasks.workflows.triggers import store
 from tasks.workflows.triggers.model import Rule, hook_values
 from tasks.workflows.triggers.store import Fired
@@ -31,7 +32,7 @@ class Triggers:
     after a trigger was made meets it. ``workflows`` gives what begins runs.
     """
 
-    def __init__(self, workflows: Callable[[], Submits]) -> None:
+    def __init__(self, workflows: Callable[[], WorkflowService]) -> None:
         self._workflows = workflows
         self._changes = -1
         self._rules: list[Rule] = []

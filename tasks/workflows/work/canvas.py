@@ -28,8 +28,9 @@ CLOSE = "workflows.close"
 RUN = "workflows.run"
 QUEUE = "workflows"
 
-# Short steps, many to a message; no message holds up more than its worker's slice.
-LIMITS = Limits(bundle=30)
+# Many to a message where there are many. A chord counts its members in Redis, which costs more than each end's own
+# look whether it was the last, so only a wide fan-out travels as one.
+LIMITS = Limits(steps=64, join=16, bundle=60, spread=8)
 _FAILURES = (OperationalError, redis.RedisError, OSError, RuntimeError)
 _HIGHEST = 10
 

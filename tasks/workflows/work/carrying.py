@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from tasks.errors import DatabaseBusy, DatabaseUnavailable, NotFound
@@ -23,6 +24,7 @@ from tasks.workflows.rates import rates_of
 from tasks.workflows.store import runs, steps
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost
 from tasks.workflows.work.after import NOTHING, After
+from tasks.workflows.work.batches import Batch, Durations
 from tasks.workflows.work.canvas import Trip
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.following import Following
@@ -35,7 +37,8 @@ from tasks.workflows.work.writing import Writer
 log = logging.getLogger(__name__)
 
 _SLICE_S = 10.0
-_SHORT_S = 0.02
+# How long steps may take that are claimed, or ended, together.
+_BATCH_S = 0.02
 _SLOW_S = 0.1
 _MOST = 64
 _FIRST_PAUSE_S = 0.1
@@ -56,43 +59,62 @@ class Carrier:
         self._performer = runtime.kept(Performer)
         self._writer = Writer(runtime)
         self._outputs = Outputs(runtime.db)
+        self._durations = runtime.kept(Durations)
         self._following = following
         self._trip = trip
         self._until = time.monotonic() + _SLICE_S
         self._done = 0
+        # What is still to be done here, and the queue that it came by.
+        self._left: deque[int] = deque()
+        self._queue = ""
 
     def carry(self, run_id: UUID, places: Sequence[int]) -> int:
         """Does what of these steps is ready, and what follows; returns how many steps came to an end."""
         try:
-            with self._db.transaction() as tx:
+            with self._db.autocommit() as tx:
                 context = self._contexts.of(tx, run_id)
                 if max(places, default=0) >= len(context.workings.stored.places):
                     context = self._contexts.of(tx, run_id, undoing=True)
         except NotFound:
             return 0
-        left = deque(places)
+        self._left.extend(places)
+        self._queue = context.queue(places[0]) if places else ""
         size = 1
         with self._performer.watched():
-            while left and self._may_go_on():
-                chunk = [left.popleft() for _ in range(min(size, len(left)))]
+            while self._left and self._may_go_on():
+                chunk = self._chunk(context, size)
                 began = time.monotonic()
-                self._work_through(context, chunk, alone=not left)
+                self._work_through(context, chunk)
                 took_s = time.monotonic() - began
-                size = min(_MOST, 2 * size) if took_s < _SHORT_S * size else 1
-                if left and took_s / len(chunk) > _SLOW_S:
+                size = min(_MOST, 2 * size) if took_s < _BATCH_S else 1
+                if self._left and took_s > _SLOW_S * len(chunk):
                     break
-        self._following.sender.steps(context, list(left), singly=True)
+        self._following.sender.steps(context, list(self._left), singly=True)
         if self._done:
             tell_of_journal(self._runtime.redis())
         return self._done
 
-    def _work_through(self, context: RunContext, places: Sequence[int], *, alone: bool) -> None:
+    def _chunk(self, context: RunContext, size: int) -> list[int]:
+        """What to claim next: many steps known to be short, or ``size`` of those of which nothing is known."""
+        chunk: list[int] = []
+        left_s = _BATCH_S
+        while self._left and len(chunk) < _MOST:
+            short_s = self._durations.short_s(context, self._left[0])
+            if short_s is None and len(chunk) >= size:
+                break
+            left_s -= short_s or 0.0
+            if chunk and left_s < 0:
+                break
+            chunk.append(self._left.popleft())
+        return chunk
+
+    def _work_through(self, context: RunContext, places: Sequence[int]) -> None:
         token = new_id()
         claimed = self._claim(context, self._allowed(context, places), token)
         if not claimed:
             self._trip.broken()
         while claimed:
-            claimed, token = self._once(context, claimed, token, alone=alone)
+            claimed, token = self._once(context, claimed, token)
 
     def _claim(self, context: RunContext, places: Sequence[int], token: UUID) -> list[Claimed]:
         run_id = context.row.id
@@ -119,31 +141,36 @@ class Carrier:
             self._following.follow(context, After(timer_s=wait_s))
         return allowed
 
-    def _once(
-        self, context: RunContext, claimed: Sequence[Claimed], token: UUID, *, alone: bool
-    ) -> tuple[list[Claimed], UUID]:
+    def _once(self, context: RunContext, claimed: Sequence[Claimed], token: UUID) -> tuple[list[Claimed], UUID]:
         """Does what is claimed; returns what was claimed in going on, and its token."""
-        run_id = context.row.id
-        held = {one.place for one in claimed}
         next_token = new_id()
         after = NOTHING
-        ready: list[Done] = []
-        with self._leases.hold(lambda tx: steps.renew(tx, run_id, sorted(held), token, self._lease_s)) as lease:
+        done: list[Done] = []
+        batch = Batch(context.row.id, claimed, token, self._lease_s)
+        with self._leases.hold(batch.renew) as lease:
             flushed_at = time.monotonic()
-            for number, one in enumerate(claimed):
+            one = batch.next()
+            while one is not None:
                 outcome = self._perform(context, one, claimed, lease)
-                last = number == len(claimed) - 1
+                plain = isinstance(outcome, Succeeded) and outcome.plain
                 if isinstance(outcome, Succeeded) and outcome.plain:
-                    ready.append(Done(one.place, outcome.output, outcome.arguments))
-                    if not last and time.monotonic() - flushed_at < _SHORT_S:
-                        continue
-                after = self._flush(context, ready, token, next_token, lease, alone=alone and last)
-                held.difference_update(done.place for done in ready)
-                ready = []
-                flushed_at = time.monotonic()
-                if not (isinstance(outcome, Succeeded) and outcome.plain):
-                    after = self._end(context, one, outcome, token, next_token, lease, alone=alone and last)
-                    held.discard(one.place)
+                    done.append(Done(one.place, outcome.output, outcome.arguments))
+                if shutdown.requested() and batch.more:
+                    with self._db.transaction() as tx:
+                        batch.give_back(tx)
+                if not plain or not batch.more or time.monotonic() - flushed_at > _BATCH_S:
+                    alone = not batch.more and not self._left
+                    after = self._flush(context, done, token, next_token, lease, alone=alone)
+                    batch.ended([each.place for each in done])
+                    done = []
+                    flushed_at = time.monotonic()
+                if not plain:
+                    alone = not batch.more and not self._left
+                    after = self._end(context, one, outcome, token, next_token, lease, alone=alone)
+                    batch.ended([one.place])
+                one = batch.next()
+            if done:
+                after = self._flush(context, done, token, next_token, lease, alone=not self._left)
         if after.next is not None:
             return [Claimed(after.next, 1, context.undoing.get(after.next))], next_token
         return self._another(context, next_token), next_token
@@ -158,9 +185,11 @@ class Carrier:
 
     def _perform(self, context: RunContext, one: Claimed, claimed: Sequence[Claimed], lease: Lease) -> Outcome:
         results = self._outputs.of(context, one.place, claimed)
+        began = time.monotonic()
         outcome = self._performer.perform(context, one, results, lease)
         if isinstance(outcome, Succeeded):
             self._outputs.learn(context, one.place, outcome.output)
+        self._durations.learn(context, one.place, time.monotonic() - began)
         return outcome
 
     def _flush(
@@ -243,15 +272,29 @@ class Carrier:
         self._follow(context, after, places[-1])
 
     def _follow(self, context: RunContext, after: After, place: int) -> None:
-        carried = tuple(ready for ready in after.ready if not self._trip.carries(ready))
-        if context.limited:
+        sent = after.ready
+        if after.ended is not None:
+            sent = after.ready  # of compensations, which this context does not know
+        elif context.limited:
             # One of them is gone on with; for the others there may be room.
-            carried = after.ready[1:]
-        self._following.follow(
-            context,
-            After(carried, None, after.finish, after.items, after.child, after.timer_s, after.ended),
-            place,
-        )
+            sent = sent[1:]
+        elif sent:
+            sent = self._keep(context, [ready for ready in sent if not self._trip.carries(ready)])
+        self._following.follow(context, replace(after, ready=sent, next=None), place)
+
+    def _keep(self, context: RunContext, ready: Sequence[int]) -> tuple[int, ...]:
+        """Keeps what is known to be short, as much as is done sooner than it would be sent; returns the others."""
+        sent: list[int] = []
+        for place in ready:
+            kept = (
+                self._durations.short_s(context, place) is not None
+                and context.queue(place) == self._queue
+                and not self._rates.is_limited(context.action(place).kind)
+                and len(self._left) < _MOST
+                and self._may_go_on()
+            )
+            (self._left if kept else sent).append(place)
+        return tuple(sent)
 
     def _candidates(self, context: RunContext, place: int) -> Sequence[int]:
         """The children that may be gone on with at once."""

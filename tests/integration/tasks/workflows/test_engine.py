@@ -104,6 +104,15 @@ def test_compensation_undoes_newest_first(engine: Engine) -> None:
     )
     assert [(row["key"], row["output"]) for row in rows] == [("undo:b", {"n": 2}), ("undo:a", {"n": 1})]
     assert engine.effects(run_id) == {"undo:b": 1, "undo:a": 1}
+    # Each was sent on its way at once, not found by the clock.
+    sent = engine.rows(
+        "SELECT payload->>'reason' AS reason FROM journal WHERE aggregate_id LIKE %(id)s || '/%%'", id=run_id
+    )
+    assert "lease expired" not in {row["reason"] for row in sent}
+    times = engine.rows(
+        "SELECT extract(epoch FROM finished_at - created_at) AS s FROM runs WHERE id = %(id)s", id=run_id
+    )
+    assert times[0]["s"] < 4
 
 
 def test_when_and_branch_skip_and_join(engine: Engine) -> None:

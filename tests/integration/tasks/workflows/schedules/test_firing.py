@@ -16,7 +16,7 @@ from tasks.settings import Settings
 from tasks.workflows.schedules.clock import look
 from tasks.workflows.schedules.firing import Firing
 from tasks.workflows.schedules.service import ScheduleService
-from tasks.workflows.submission import Submission, Submitted
+from tasks.workflows.submitting import Submission, Submitted
 from tests.integration.tasks.workflows.submitting import Runs
 
 Row = dict[str, Any]
@@ -110,8 +110,8 @@ def test_each_tick_is_one_run_however_many_look(
 class Crashing(Runs):
     """Dies when it has made ``after`` runs, as a process does: its connection is gone."""
 
-    def __init__(self, db: Database, after: int) -> None:
-        super().__init__(db)
+    def __init__(self, db: Database, settings: Settings, after: int) -> None:
+        super().__init__(db, settings)
         self._left = after
 
     def submit(self, submission: Submission, tx: Transaction | None = None) -> Submitted:
@@ -125,12 +125,12 @@ class Crashing(Runs):
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_who_dies_with_a_tick_in_hand_has_not_run_it(
-    db: Database, runs: Runs, overdue: Callable[..., Row], after: int
+    settings: Settings, db: Database, runs: Runs, overdue: Callable[..., Row], after: int
 ) -> None:
     for number in range(5):
         overdue(f"s{number}")
     with pytest.raises(Exception, match="connection"):
-        Firing(db, Crashing(db, after)).fire_due()
+        Firing(db, Crashing(db, settings, after)).fire_due()
     assert runs.rows() == []
     assert ticks(db) == []
     assert Firing(db, runs).fire_due() == 5
@@ -199,7 +199,7 @@ def test_one_that_is_not_over_is_not_joined_by_the_next(
     assert firing.fire_due() == 1
     assert [each["outcome"] for each in ticks(db)] == ["started", "overlapped"]
     with db.transaction() as tx:
-        tx.execute("UPDATE runs SET state = 'succeeded', finished_at = now()")
+        tx.execute("UPDATE runs SET state = 'succeeded', finished_at = now(), due_at = NULL")
     come_again("s")
     assert firing.fire_due() == 1
     assert [each["outcome"] for each in ticks(db)] == ["started", "overlapped", "started"]
@@ -208,7 +208,7 @@ def test_one_that_is_not_over_is_not_joined_by_the_next(
 def test_a_tick_that_can_not_run_is_told_and_holds_up_nobody(
     db: Database, runs: Runs, overdue: Callable[..., Row]
 ) -> None:
-    overdue("refused", input={"refused": True})
+    overdue("refused", workflow="fussy", input={"a": 1})
     overdue("absent", input={"x": "${{ schedule.previous_tick.year }}"})
     overdue("good")
     assert Firing(db, runs).fire_due() == 3

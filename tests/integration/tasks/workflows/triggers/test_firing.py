@@ -17,20 +17,13 @@ from tasks.hooks.model import Hook, NewHook
 from tasks.hooks.registry import handles
 from tasks.hooks.service import HookService
 from tasks.settings import Settings
-from tasks.workflows.submission import Submission, Submitted
+from tasks.workflows.submitting import Submission, Submitted
 from tasks.workflows.triggers.firing import Triggers
 from tasks.workflows.triggers.service import TriggerService
 from tests.integration.tasks.workflows.submitting import Runs
 
 Row = dict[str, Any]
 Post = Callable[..., UUID]
-
-
-@pytest.fixture
-def runs(db: Database) -> Runs:
-    made = Runs(db)
-    made.define("nap")
-    return made
 
 
 @pytest.fixture
@@ -137,7 +130,7 @@ def test_what_is_wrong_with_a_trigger_does_not_touch_the_hook(
     service: TriggerService, runs: Runs, db: Database, hooks: HookService, handler: HookHandler, post: Post
 ) -> None:
     service.create({"name": "filter", "families": ["*"], "filter": "hook.data.none > 1", "workflow": "nap"}, "test")
-    service.create({"name": "input", "families": ["*"], "input": {"refused": True}, "workflow": "nap"}, "test")
+    service.create({"name": "input", "families": ["*"], "input": {"a": 1}, "workflow": "fussy"}, "test")
     service.create(
         {"name": "template", "families": ["*"], "input": {"a": "${{ hook.data.b }}"}, "workflow": "nap"}, "test"
     )
@@ -191,9 +184,9 @@ class Away(Runs):
 
 def test_a_database_that_is_away_is_not_the_triggers_fault(
     service: TriggerService, db: Database, hooks: HookService, handler: HookHandler, post: Post,
-    monkeypatch: pytest.MonkeyPatch, runs: Runs,
+    monkeypatch: pytest.MonkeyPatch, runs: Runs, settings: Settings,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(registry, "_listeners", [Triggers(lambda: Away(db))])
+    monkeypatch.setattr(registry, "_listeners", [Triggers(lambda: Away(db, settings))])
     service.create({"name": "t", "families": ["*"], "workflow": "nap"}, "test")
     hook_id = post()
     with pytest.raises(Exception, match="lost"):

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tasks.db.pool import Database
-from tasks.settings import load_settings
+from tasks.settings import Settings, load_settings
 from tests.integration.conftest import CeleryProcesses
 from tests.integration.tasks.workflows.engine import Engine
 from tests.integration.tasks.workflows.submitting import Runs
@@ -49,8 +49,9 @@ def engine(
 
 
 @pytest.fixture
-def runs(db: Database) -> Runs:
-    """Begins runs; there is a workflow called ``nap``."""
-    made = Runs(db)
+def runs(db: Database, settings: Settings) -> Runs:
+    """Begins runs; there are the workflows ``nap``, and ``fussy``, which takes no input."""
+    made = Runs(db, settings)
     made.define("nap")
+    made.define("fussy", {"maxProperties": 0})
     return made

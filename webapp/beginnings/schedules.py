@@ -1,0 +1,151 @@
+"""The endpoints of schedules: make, look at, change, pause, resume, remove, and run one by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webapp.auth import require
+from webapp.beginnings import schedule_schemas as schemas
+from webapp.beginnings.shared import WHICH_PARAMETER, audit, by, which_of, with_links
+from webapp.blueprint import ApiBlueprint, problems
+from webapp.hooks.idempotency import delivery_id
+from webapp.hooks.schemas import IdempotencySchema
+from webapp.paging import cursor_of, next_link
+from webapp.services import services
+from webapp.workflows.shared import links
+
+blueprint = ApiBlueprint("schedules", description="Workflows that begin by the clock: one run for each tick.")
+
+_PATH = "/schedules"
+_ONE = f"{_PATH}/<string(maxlength=100):which>"
+_EXAMPLE = {
+    "name": "nightly",
+    "cron": "30 2 * * *",
+    "timezone": "Europe/Berlin",
+    "workflow": "order",
+    "input": {"day": "${{ schedule.local_tick }}"},
+    "catch_up": "one",
+    "overlap": "skip",
+}
+
+
+@blueprint.route(_PATH, methods=["POST"])
+@require("workflows:write")
+@problems(400, 409, 413, 415, 422)
+@blueprint.arguments(schemas.ScheduleSchema(), example=_EXAMPLE)
+@blueprint.response(201, schemas.ShownScheduleSchema())
+def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Make a schedule
+
+    It is active from now on. Every mistake is told at once.
+    """
+    row = with_links(services().schedules.create(given, by()), _PATH)
+    audit("schedule-created", row)
+    return row, 201, {"Location": row["links"]["self"]}
+
+
+@blueprint.route(_PATH, methods=["GET"])
+@require("workflows:read")
+@problems(422)
+@blueprint.arguments(schemas.ScheduleQuerySchema(), location="query")
+@blueprint.response(200, schemas.SchedulePageSchema())
+def list_schedules(query: dict[str, Any]) -> dict[str, Any]:
+    """List schedules
+
+    By name; of a state, of a workflow.
+    """
+    page = services().schedules.list(
+        state=query.get("state"), workflow=query.get("workflow"), limit=query["limit"], cursor=cursor_of(query, 1)
+    )
+    return {"items": [with_links(row, _PATH) for row in page.items], "next": next_link(page)}
+
+
+@blueprint.route(_ONE, methods=["GET"], parameters=[WHICH_PARAMETER])
+@require("workflows:read")
+@problems(404)
+@blueprint.response(200, schemas.ScheduleDetailSchema())
+def show(which: str) -> dict[str, Any]:
+    """Show a schedule
+
+    With its next five ticks, and what became of its last twenty.
+    """
+    return with_links(services().schedules.get(which_of(which)), _PATH)
+
+
+@blueprint.route(_ONE, methods=["PATCH"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(400, 404, 409, 413, 415, 422)
+@blueprint.arguments(schemas.ScheduleChangeSchema())
+@blueprint.response(200, schemas.ShownScheduleSchema())
+def change(given: dict[str, Any], which: str) -> dict[str, Any]:
+    """Change a schedule
+
+    Fields that are left out stay. Where its times change, it goes on with the first tick from now.
+    """
+    row = services().schedules.change(which_of(which), given, by())
+    audit("schedule-changed", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(_ONE, methods=["DELETE"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404)
+@blueprint.response(200, schemas.ShownScheduleSchema())
+def remove(which: str) -> dict[str, Any]:
+    """Remove a schedule
+
+    Its runs go on.
+    """
+    row = services().schedules.remove(which_of(which), by())
+    audit("schedule-removed", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(f"{_ONE}/pause", methods=["POST"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404, 409)
+@blueprint.response(200, schemas.ShownScheduleSchema())
+def pause(which: str) -> dict[str, Any]:
+    """Pause a schedule
+
+    Its ticks pass by, and are not caught up.
+    """
+    row = services().schedules.pause(which_of(which), by())
+    audit("schedule-paused", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(f"{_ONE}/resume", methods=["POST"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404, 409)
+@blueprint.response(200, schemas.ShownScheduleSchema())
+def resume(which: str) -> dict[str, Any]:
+    """Resume a schedule
+
+    It goes on with the first tick from now.
+    """
+    row = services().schedules.resume(which_of(which), by())
+    audit("schedule-resumed", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(f"{_ONE}/trigger", methods=["POST"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404, 422)
+@blueprint.arguments(IdempotencySchema(), location="headers")
+@blueprint.response(202, schemas.StartedSchema())
+def trigger(headers: dict[str, Any], which: str) -> dict[str, Any]:
+    """Run a schedule's workflow now
+
+    Beside the clock, and in any state. With an `Idempotency-Key` a repeat is the same run.
+    """
+    run = services().schedules.trigger(which_of(which), delivery_id(headers["idempotency_key"]))
+    audit("schedule-triggered", {"id": which[:100], "name": f"run {run.run_id}"})
+    return {
+        "workflow_id": run.run_id,
+        "status": run.state,
+        "duplicate": run.duplicate,
+        "name": run.name,
+        "version": run.version,
+        "links": links(run.run_id),
+    }

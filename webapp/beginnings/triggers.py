@@ -1,0 +1,125 @@
+"""The endpoints of triggers: make, look at, change, pause, resume, remove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webapp.auth import require
+from webapp.beginnings import trigger_schemas as schemas
+from webapp.beginnings.shared import WHICH_PARAMETER, audit, by, which_of, with_links
+from webapp.blueprint import ApiBlueprint, problems
+from webapp.paging import cursor_of, next_link
+from webapp.services import services
+
+blueprint = ApiBlueprint("triggers", description="Workflows that begin with a webhook.")
+
+_PATH = "/triggers"
+_ONE = f"{_PATH}/<string(maxlength=100):which>"
+_EXAMPLE = {
+    "name": "big-invoice",
+    "event_types": ["invoice.*"],
+    "filter": "hook.data.total > 100",
+    "workflow": "order",
+    "input": {"invoice": "${{ hook.resource_id }}", "total": "${{ hook.data.total }}"},
+}
+
+
+@blueprint.route(_PATH, methods=["POST"])
+@require("workflows:write")
+@problems(400, 409, 413, 415, 422)
+@blueprint.arguments(schemas.TriggerSchema(), example=_EXAMPLE)
+@blueprint.response(201, schemas.ShownTriggerSchema())
+def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Make a trigger
+
+    Every hook that is accepted after this answer meets it. The run begins in the transaction that marks the hook
+    handled: once for each handling, and a replay is another. What fails is recorded, and the hook is handled.
+    """
+    row = with_links(services().triggers.create(given, by()), _PATH)
+    audit("trigger-created", row)
+    return row, 201, {"Location": row["links"]["self"]}
+
+
+@blueprint.route(_PATH, methods=["GET"])
+@require("workflows:read")
+@problems(422)
+@blueprint.arguments(schemas.TriggerQuerySchema(), location="query")
+@blueprint.response(200, schemas.TriggerPageSchema())
+def list_triggers(query: dict[str, Any]) -> dict[str, Any]:
+    """List triggers
+
+    By name; of a state, of a workflow.
+    """
+    page = services().triggers.list(
+        state=query.get("state"), workflow=query.get("workflow"), limit=query["limit"], cursor=cursor_of(query, 1)
+    )
+    return {"items": [with_links(row, _PATH) for row in page.items], "next": next_link(page)}
+
+
+@blueprint.route(_ONE, methods=["GET"], parameters=[WHICH_PARAMETER])
+@require("workflows:read")
+@problems(404)
+@blueprint.response(200, schemas.TriggerDetailSchema())
+def show(which: str) -> dict[str, Any]:
+    """Show a trigger
+
+    With what became of the last twenty hooks that it matched.
+    """
+    return with_links(services().triggers.get(which_of(which)), _PATH)
+
+
+@blueprint.route(_ONE, methods=["PATCH"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(400, 404, 409, 413, 415, 422)
+@blueprint.arguments(schemas.TriggerChangeSchema())
+@blueprint.response(200, schemas.ShownTriggerSchema())
+def change(given: dict[str, Any], which: str) -> dict[str, Any]:
+    """Change a trigger
+
+    Fields that are left out stay.
+    """
+    row = services().triggers.change(which_of(which), given, by())
+    audit("trigger-changed", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(_ONE, methods=["DELETE"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404)
+@blueprint.response(200, schemas.ShownTriggerSchema())
+def remove(which: str) -> dict[str, Any]:
+    """Remove a trigger
+
+    Its runs go on.
+    """
+    row = services().triggers.remove(which_of(which), by())
+    audit("trigger-removed", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(f"{_ONE}/pause", methods=["POST"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404, 409)
+@blueprint.response(200, schemas.ShownTriggerSchema())
+def pause(which: str) -> dict[str, Any]:
+    """Pause a trigger
+
+    Hooks pass it by.
+    """
+    row = services().triggers.pause(which_of(which), by())
+    audit("trigger-paused", row)
+    return with_links(row, _PATH)
+
+
+@blueprint.route(f"{_ONE}/resume", methods=["POST"], parameters=[WHICH_PARAMETER])
+@require("workflows:write")
+@problems(404, 409)
+@blueprint.response(200, schemas.ShownTriggerSchema())
+def resume(which: str) -> dict[str, Any]:
+    """Resume a trigger
+
+    Every hook that is accepted after this answer meets it.
+    """
+    row = services().triggers.resume(which_of(which), by())
+    audit("trigger-resumed", row)
+    return with_links(row, _PATH)

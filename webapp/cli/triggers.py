@@ -1,0 +1,93 @@
+"""``omninode triggers``: workflows that begin with a webhook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tasks.workflows.triggers.model import STATES
+from webapp.cli.beginnings import WHICH, given, say, target, which_of, write
+from webapp.cli.command import SessionGroup, pass_session
+from webapp.cli.listing import paged, write_page
+from webapp.cli.session import Session
+
+_COLUMNS = ("name", "state", "event_types", "families", "sources", "filter", "workflow")
+_SHOWN = (
+    "id", "name", "state", "event_types", "families", "sources", "filter", "workflow", "workflow_version", "input",
+    "priority", "tags", "metadata", "created_at", "created_by",
+)  # fmt: skip
+
+
+@click.group("triggers", cls=SessionGroup)
+def group() -> None:
+    """Workflows that begin with a webhook."""
+
+
+@group.command("list")
+@click.option("--state", type=click.Choice(STATES))
+@click.option("--workflow")
+@paged
+@pass_session
+def list_triggers(session: Session, /, **query: Any) -> None:
+    """List triggers by name."""
+    write_page(session, session.triggers.list(**query), _COLUMNS, "no triggers")
+
+
+@group.command()
+@click.argument("name")
+@target
+@click.option("--type", "event_types", multiple=True, help="Such as invoice.* or service-error; may be repeated.")
+@click.option("--family", "families", multiple=True, help="Such as service_lifecycle; may be repeated.")
+@click.option("--source", "sources", multiple=True, help="Who told; may be repeated.")
+@click.option("--filter", "filter", help="An expression over `hook`, such as: hook.data.total > 100")
+@pass_session
+def add(session: Session, /, **options: Any) -> None:
+    """Make a trigger called NAME. Every hook that comes after it meets it."""
+    row = session.triggers.create(given(options), session.actor)
+    session.audit("trigger-created", f"{row['id']} {row['name']}")
+    say(session, row, "active")
+
+
+@group.command()
+@WHICH
+@pass_session
+def show(session: Session, /, which: str) -> None:
+    """Show a trigger, and what became of the last hooks that it matched."""
+    row = session.triggers.get(which_of(which))
+    write(session, row, _SHOWN)
+    if not session.as_json:
+        session.out.line("")
+        session.out.table(
+            ["recorded_at", "hook_id", "outcome", "run_id", "run_state", "detail"], row["recent"], "no hook yet"
+        )
+
+
+@group.command()
+@WHICH
+@pass_session
+def pause(session: Session, /, which: str) -> None:
+    """Let hooks pass it by."""
+    row = session.triggers.pause(which_of(which), session.actor)
+    session.audit("trigger-paused", f"{row['id']} {row['name']}")
+    say(session, row, "paused")
+
+
+@group.command()
+@WHICH
+@pass_session
+def resume(session: Session, /, which: str) -> None:
+    """Have it match again."""
+    row = session.triggers.resume(which_of(which), session.actor)
+    session.audit("trigger-resumed", f"{row['id']} {row['name']}")
+    say(session, row, "active")
+
+
+@group.command()
+@WHICH
+@pass_session
+def remove(session: Session, /, which: str) -> None:
+    """Remove a trigger; its runs go on."""
+    row = session.triggers.remove(which_of(which), session.actor)
+    session.audit("trigger-removed", f"{row['id']} {row['name']}")
+    say(session, row, "removed")
