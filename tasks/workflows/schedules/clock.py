@@ -21,6 +21,7 @@ EVERY_S = 5.0
 _STAY_S = EVERY_S + 1.0
 # A schedule that is made meanwhile may be due sooner than what is waited for.
 _LONGEST_NAP_S = 1.0
+_SHORTEST_NAP_S = 0.01
 
 
 class Stop(Protocol):
@@ -34,7 +35,8 @@ class Stop(Protocol):
 
 
 def look(db: Database, firing: Firing, stop: Stop, fired: Callable[[], object], stay_s: float = _STAY_S) -> bool:
-    """Fires what is due, and what becomes due within ``stay_s``; False at once where another looks already.
+    """Fires what is due, and what becomes due within ``stay_s``. True where more is near: a successor should go on,
+    since beat's next message may come too late for it. False at once where another looks already.
 
     ``fired`` is called after each commit with ticks in it. Raises:
         DatabaseUnavailable, DatabaseBusy: nothing is lost, the next look goes on.
@@ -46,9 +48,12 @@ def look(db: Database, firing: Firing, stop: Stop, fired: Callable[[], object], 
         while not stop.requested():
             if firing.fire_due():
                 fired()
+                if time.monotonic() > deadline:
+                    return True
                 continue
             due_in_s = store.next_due_in_s(session)
             if due_in_s is None or time.monotonic() + due_in_s > deadline:
-                break
-            stop.wait(min(max(due_in_s, 0.0), _LONGEST_NAP_S))
-        return True
+                return due_in_s is not None and due_in_s < stay_s
+            # What is due and not to be had is in the hands of another look.
+            stop.wait(min(max(due_in_s, _SHORTEST_NAP_S), _LONGEST_NAP_S))
+        return False

@@ -9,11 +9,12 @@ from celery import Task, shared_task
 
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.queue import shutdown
+from tasks.queue.hints import send_hint
 from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import runtime_of
 from tasks.workflows.attending import attender
 from tasks.workflows.schedules import store
-from tasks.workflows.schedules.clock import LOOK, look
+from tasks.workflows.schedules.clock import LOOK, QUEUE, look
 from tasks.workflows.schedules.firing import Firing
 from tasks.workflows.service import WorkflowService
 
@@ -28,9 +29,12 @@ def schedules(self: Task[Any, Any]) -> None:
     runtime = runtime_of(self.app)
     workflows = WorkflowService(runtime.db, runtime.settings, attender(self.app))
     try:
-        look(runtime.db, Firing(runtime.db, workflows), shutdown, lambda: tell_of_journal(runtime.redis()))
+        more = look(runtime.db, Firing(runtime.db, workflows), shutdown, lambda: tell_of_journal(runtime.redis()))
     except (DatabaseUnavailable, DatabaseBusy) as problem:
         log.warning("schedules-without-database", extra={"error": problem.detail})
+        return
+    if more:
+        send_hint(self.app, LOOK, [], QUEUE)
 
 
 @shared_task(name="schedules.retention", bind=True)

@@ -249,6 +249,7 @@ class Never:
 def test_who_looks_waits_for_ticks_that_are_near(db: Database, runs: Runs, service: ScheduleService) -> None:
     service.create({"name": "s", "workflow": "nap", "every_s": 1}, "test")
     fired: list[datetime] = []
+    # The next one is near: a successor is to go on.
     assert look(db, Firing(db, runs), Never(), lambda: fired.append(datetime.now(UTC)), stay_s=3.0)
     came = [each for each in ticks(db) if each["outcome"] == "started"]
     assert 1 <= len(fired) == len(came)
@@ -257,8 +258,11 @@ def test_who_looks_waits_for_ticks_that_are_near(db: Database, runs: Runs, servi
     assert all(timedelta(0) <= each < timedelta(seconds=30) for each in late)
 
 
-def test_one_looks_at_a_time(settings: Settings, db: Database, runs: Runs) -> None:
+def test_one_looks_at_a_time(db: Database, runs: Runs, overdue: Callable[..., Row]) -> None:
+    overdue()
     with db.session() as session:
         assert session.one("SELECT pg_try_advisory_lock(7301, 3) AS held") == {"held": True}
         assert not look(db, Firing(db, runs), Never(), lambda: None)
-    assert look(db, Firing(db, runs), Never(), lambda: None)
+    assert runs.rows() == []
+    assert not look(db, Firing(db, runs), Never(), lambda: None)
+    assert len(runs.rows()) == 1
