@@ -1,4 +1,6 @@
--- Reads rollups: any parts of them, filtered and grouped as asked. A dimension by which nothing is grouped is ''.
+-- Reads rollups: any parts of them, filtered and grouped as asked. A dimension by which nothing is grouped is ''. Each
+-- part is looked up by itself (LATERAL … OFFSET 0): the planner, which can't know how short a part is, would else read
+-- the whole table and hash it.
 
 -- name: totals --
 -- Sums, and percentiles and moments of logarithms from merged histograms, for each group and bucket of time. Groups are
@@ -11,14 +13,23 @@ WITH rows AS MATERIALIZED (
            CASE WHEN 'task_type' = ANY(%(by)s::text[]) THEN task_type ELSE '' END AS of_task_type,
            CASE WHEN 'model_tier' = ANY(%(by)s::text[]) THEN model_tier ELSE '' END AS of_model_tier,
            CASE WHEN 'environment' = ANY(%(by)s::text[]) THEN environment ELSE '' END AS of_environment,
-           rollup.*
+           executions, successes, retries, escalations,
+           latency_ms_count, latency_ms_sum, latency_ms,
+           first_token_latency_ms_count, first_token_latency_ms_sum, first_token_latency_ms,
+           tokens_per_second_count, tokens_per_second_sum, input_tokens, output_tokens,
+           quality_score_count, quality_score_sum, quality_score_sum_sq,
+           user_satisfaction_count, user_satisfaction_sum, cost_usd_count, cost_usd_sum, cost_usd_sum_sq
     FROM unnest(%(grains)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS part (grain, since, until)
-    JOIN model_rollups AS rollup ON rollup.grain = part.grain AND bucket >= part.since AND bucket < part.until
-    WHERE (%(models)s::text[] IS NULL OR model = ANY(%(models)s::text[]))
-      AND (%(provider)s::text IS NULL OR provider = %(provider)s::text)
-      AND (%(task_type)s::text IS NULL OR task_type = %(task_type)s::text)
-      AND (%(model_tier)s::text IS NULL OR model_tier = %(model_tier)s::text)
-      AND (%(environment)s::text IS NULL OR environment = %(environment)s::text)
+    CROSS JOIN LATERAL (
+        SELECT * FROM model_rollups
+        WHERE grain = part.grain AND bucket >= part.since AND bucket < part.until
+          AND (%(models)s::text[] IS NULL OR model = ANY(%(models)s::text[]))
+          AND (%(provider)s::text IS NULL OR provider = %(provider)s::text)
+          AND (%(task_type)s::text IS NULL OR task_type = %(task_type)s::text)
+          AND (%(model_tier)s::text IS NULL OR model_tier = %(model_tier)s::text)
+          AND (%(environment)s::text IS NULL OR environment = %(environment)s::text)
+        OFFSET 0
+    ) AS rollup
 ), groups AS MATERIALIZED (
     SELECT row_number() OVER () AS id, *
     FROM (SELECT DISTINCT at, of_model, of_provider, of_task_type, of_model_tier, of_environment FROM rows) AS found
@@ -45,7 +56,8 @@ WITH rows AS MATERIALIZED (
     UNION ALL
     SELECT id, true, index, sum(count)
     FROM (SELECT id, unnest((first_token_latency_ms).indexes) AS index,
-                 unnest((first_token_latency_ms).counts) AS count FROM numbered) AS told
+                 unnest((first_token_latency_ms).counts) AS count
+          FROM numbered WHERE %(first_tokens)s::boolean) AS told
     GROUP BY id, index
 ), ranked AS (
     SELECT *, sum(count) OVER (PARTITION BY id, first ORDER BY index) AS up_to,
@@ -88,11 +100,14 @@ SELECT CASE WHEN %(width_s)s::float IS NULL THEN %(origin)s::timestamptz
        sum(without_cost_input_sq) AS input_sq, sum(without_cost_output_sq) AS output_sq,
        sum(without_cost_input_output) AS input_output
 FROM unnest(%(grains)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS part (grain, since, until)
-JOIN model_rollups AS rollup ON rollup.grain = part.grain AND bucket >= part.since AND bucket < part.until
-WHERE without_cost_count > 0
-  AND (%(models)s::text[] IS NULL OR model = ANY(%(models)s::text[]))
-  AND (%(provider)s::text IS NULL OR provider = %(provider)s::text)
-  AND (%(task_type)s::text IS NULL OR task_type = %(task_type)s::text)
-  AND (%(model_tier)s::text IS NULL OR model_tier = %(model_tier)s::text)
-  AND (%(environment)s::text IS NULL OR environment = %(environment)s::text)
+CROSS JOIN LATERAL (
+    SELECT * FROM model_rollups
+    WHERE grain = part.grain AND bucket >= part.since AND bucket < part.until AND without_cost_count > 0
+      AND (%(models)s::text[] IS NULL OR model = ANY(%(models)s::text[]))
+      AND (%(provider)s::text IS NULL OR provider = %(provider)s::text)
+      AND (%(task_type)s::text IS NULL OR task_type = %(task_type)s::text)
+      AND (%(model_tier)s::text IS NULL OR model_tier = %(model_tier)s::text)
+      AND (%(environment)s::text IS NULL OR environment = %(environment)s::text)
+    OFFSET 0
+) AS rollup
 GROUP BY 1, 2, 3, 4, 5, 6, model, provider, width_bucket(bucket, %(changes)s::timestamptz[])

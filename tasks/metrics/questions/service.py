@@ -71,7 +71,9 @@ class QuestionService:
     ) -> dict[str, list[tuple[int, Score]]]:
         """By task type, the ranked scores of models with at least ``least`` executions, the best first."""
         with self._db.transaction() as tx:
-            found = store.summaries(tx, self._prices.book(), window, ("task_type", "model"), wanted)
+            found = store.summaries(
+                tx, self._prices.book(), window, ("task_type", "model"), wanted, first_tokens=False
+            )
         boards: dict[str, list[Evidence]] = {}
         for summary in found:
             if summary.executions >= least:
@@ -97,7 +99,7 @@ class QuestionService:
         chosen = wanted or Filter()
         filtered = Filter(names, chosen.provider, chosen.task_type, chosen.model_tier, chosen.environment)
         with self._db.transaction() as tx:
-            found = store.summaries(tx, self._prices.book(), window, ("model",), filtered)
+            found = store.summaries(tx, self._prices.book(), window, ("model",), filtered, first_tokens=False)
         known = {summary.of["model"]: summary.as_evidence() for summary in found}
         evidence = [known.get(name, Evidence(name)) for name in names]
         return evidence, comparison.compare(evidence, least)
@@ -138,7 +140,8 @@ class QuestionService:
     def _read(self, task_type: str | None, environment: str | None, length: timedelta) -> dict[str, Evidence]:
         window = Window.last(length, datetime.now(UTC))
         wanted = Filter(task_type=task_type, environment=environment)
-        found = self.performance(window, ("model",), wanted)
+        with self._db.transaction() as tx:
+            found = store.summaries(tx, self._prices.book(), window, ("model",), wanted, first_tokens=False)
         return {summary.of["model"]: summary.as_evidence() for summary in found if summary.executions}
 
 
