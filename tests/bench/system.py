@@ -42,7 +42,7 @@ class System:
         """What works behind the front door, by its name; it may still be starting."""
         ground, environ = self.ground, self.ground.environ()
         handling = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
-        bridging = ("-Q", "bridges", "--concurrency", "4")
+        bridging = ("-Q", "bridges", "--concurrency", "6")
         return {
             "worker": ground.worker("worker", "tasks.celery", *handling, environ=environ),
             "bridge_worker": ground.worker("bridge_worker", "bridges.celery", *bridging, environ=environ),

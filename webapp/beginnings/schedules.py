@@ -6,7 +6,7 @@ from typing import Any
 
 from webapp.auth import require
 from webapp.beginnings import schedule_schemas as schemas
-from webapp.beginnings.shared import WHICH_PARAMETER, audit, by, which_of, with_links
+from webapp.beginnings.shared import WHICH_PARAMETER, audit, changed, which_of, with_links
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.hooks.idempotency import delivery_id
 from webapp.hooks.schemas import IdempotencySchema
@@ -39,8 +39,7 @@ def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
 
     It is active from now on. Every mistake is told at once.
     """
-    row = with_links(services().schedules.create(given, by()), _PATH)
-    audit("schedule-created", row)
+    row = changed(services().schedules.create, given, code="schedule-created", path=_PATH)
     return row, 201, {"Location": row["links"]["self"]}
 
 
@@ -82,9 +81,7 @@ def change(given: dict[str, Any], which: str) -> dict[str, Any]:
 
     Fields that are left out stay. Where its times change, it goes on with the first tick from now.
     """
-    row = services().schedules.change(which_of(which), given, by())
-    audit("schedule-changed", row)
-    return with_links(row, _PATH)
+    return changed(services().schedules.change, which_of(which), given, code="schedule-changed", path=_PATH)
 
 
 @blueprint.route(_ONE, methods=["DELETE"], parameters=[WHICH_PARAMETER])
@@ -96,9 +93,7 @@ def remove(which: str) -> dict[str, Any]:
 
     Its runs go on.
     """
-    row = services().schedules.remove(which_of(which), by())
-    audit("schedule-removed", row)
-    return with_links(row, _PATH)
+    return changed(services().schedules.remove, which_of(which), code="schedule-removed", path=_PATH)
 
 
 @blueprint.route(f"{_ONE}/pause", methods=["POST"], parameters=[WHICH_PARAMETER])
@@ -110,9 +105,7 @@ def pause(which: str) -> dict[str, Any]:
 
     Its ticks pass by, and are not caught up.
     """
-    row = services().schedules.pause(which_of(which), by())
-    audit("schedule-paused", row)
-    return with_links(row, _PATH)
+    return changed(services().schedules.pause, which_of(which), code="schedule-paused", path=_PATH)
 
 
 @blueprint.route(f"{_ONE}/resume", methods=["POST"], parameters=[WHICH_PARAMETER])
@@ -124,9 +117,7 @@ def resume(which: str) -> dict[str, Any]:
 
     It goes on with the first tick from now.
     """
-    row = services().schedules.resume(which_of(which), by())
-    audit("schedule-resumed", row)
-    return with_links(row, _PATH)
+    return changed(services().schedules.resume, which_of(which), code="schedule-resumed", path=_PATH)
 
 
 @blueprint.route(f"{_ONE}/trigger", methods=["POST"], parameters=[WHICH_PARAMETER])
@@ -140,7 +131,7 @@ def trigger(headers: dict[str, Any], which: str) -> dict[str, Any]:
     Beside the clock, and in any state. With an `Idempotency-Key` a repeat is the same run.
     """
     run = services().schedules.trigger(which_of(which), delivery_id(headers["idempotency_key"]))
-    audit("schedule-triggered", {"id": which[:100], "name": f"run {run.run_id}"})
+    audit("schedule-triggered", f"{which[:100]} run {run.run_id}")
     return {
         "workflow_id": run.run_id,
         "status": run.state,

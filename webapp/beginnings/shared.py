@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -117,9 +118,16 @@ def by() -> str:
     return current_principal().name
 
 
-def audit(code: str, row: dict[str, Any]) -> None:
-    """Records a change in the audit log."""
-    services().access.admin_act(code, origin(), actor=by(), detail=f"{row['id']} {row['name']}")
+def changed(act: Callable[..., dict[str, Any]], *arguments: Any, code: str, path: str) -> dict[str, Any]:
+    """What ``act`` makes of one of them, recorded in the audit log under ``code``; with its links below ``path``."""
+    row = act(*arguments, by())
+    audit(code, f"{row['id']} {row['name']}")
+    return with_links(row, path)
+
+
+def audit(code: str, detail: str) -> None:
+    """Records in the audit log what the caller has done."""
+    services().access.admin_act(code, origin(), actor=by(), detail=detail)
 
 
 def with_links(row: dict[str, Any], path: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from webapp.auth import require
 from webapp.beginnings import trigger_schemas as schemas
-from webapp.beginnings.shared import WHICH_PARAMETER, audit, by, which_of, with_links
+from webapp.beginnings.shared import WHICH_PARAMETER, changed, which_of, with_links
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.paging import cursor_of, next_link
 from webapp.services import services
@@ -35,8 +35,7 @@ def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     Every hook that is accepted after this answer meets it. The run begins in the transaction that marks the hook
     handled: once for each handling, and a replay is another. What fails is recorded, and the hook is handled.
     """
-    row = with_links(services().triggers.create(given, by()), _PATH)
-    audit("trigger-created", row)
+    row = changed(services().triggers.create, given, code="trigger-created", path=_PATH)
     return row, 201, {"Location": row["links"]["self"]}
 
 
@@ -78,9 +77,7 @@ def change(given: dict[str, Any], which: str) -> dict[str, Any]:
 
     Fields that are left out stay.
     """
-    row = services().triggers.change(which_of(which), given, by())
-    audit("trigger-changed", row)
-    return with_links(row, _PATH)
+    return changed(services().triggers.change, which_of(which), given, code="trigger-changed", path=_PATH)
 
 
 @blueprint.route(_ONE, methods=["DELETE"], parameters=[WHICH_PARAMETER])
@@ -92,9 +89,7 @@ def remove(which: str) -> dict[str, Any]:
 
     Its runs go on.
     """
-    row = services().triggers.remove(which_of(which), by())
-    audit("trigger-removed", row)
-    return with_links(row, _PATH)
+    return changed(services().triggers.remove, which_of(which), code="trigger-removed", path=_PATH)
 
 
 @blueprint.route(f"{_ONE}/pause", methods=["POST"], parameters=[WHICH_PARAMETER])
@@ -106,9 +101,7 @@ def pause(which: str) -> dict[str, Any]:
 
     Hooks pass it by.
     """
-    row = services().triggers.pause(which_of(which), by())
-    audit("trigger-paused", row)
-    return with_links(row, _PATH)
+    return changed(services().triggers.pause, which_of(which), code="trigger-paused", path=_PATH)
 
 
 @blueprint.route(f"{_ONE}/resume", methods=["POST"], parameters=[WHICH_PARAMETER])
@@ -120,6 +113,4 @@ def resume(which: str) -> dict[str, Any]:
 
     Every hook that is accepted after this answer meets it.
     """
-    row = services().triggers.resume(which_of(which), by())
-    audit("trigger-resumed", row)
-    return with_links(row, _PATH)
+    return changed(services().triggers.resume, which_of(which), code="trigger-resumed", path=_PATH)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import click
 import orjson
 
+from webapp.cli.command import SessionCommand, pass_session
 from webapp.cli.session import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -75,3 +76,37 @@ def say(session: Session, row: Mapping[str, Any], what: str) -> None:
         session.out.json(row)
     else:
         session.out.line(f"{row['name']}  {what}")
+
+
+class Steered(Protocol):
+    """A service of things that are paused, resumed and removed by name or id."""
+
+    def pause(self, which: UUID | str, by: str) -> dict[str, Any]:
+        """Pauses one."""
+
+    def resume(self, which: UUID | str, by: str) -> dict[str, Any]:
+        """Lets it go on."""
+
+    def remove(self, which: UUID | str, by: str) -> dict[str, Any]:
+        """Removes one."""
+
+
+def steering(noun: str, service: Callable[[Session], Steered]) -> tuple[click.Command, ...]:
+    """The commands ``pause``, ``resume`` and ``remove`` of a group; ``noun`` is one of its things."""
+
+    def command(name: str, done: str, about: str) -> click.Command:
+        @click.command(name, cls=SessionCommand, help=about)
+        @WHICH
+        @pass_session
+        def act(session: Session, /, which: str) -> None:
+            row = getattr(service(session), name)(which_of(which), session.actor)
+            session.audit(f"{noun}-{done}", f"{row['id']} {row['name']}")
+            say(session, row, done)
+
+        return act
+
+    return (
+        command("pause", "paused", f"Keep a {noun} from beginning anything."),
+        command("resume", "resumed", f"Let a {noun} that was paused go on from now."),
+        command("remove", "removed", f"Remove a {noun}; its runs go on."),
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tasks.workflows.schedules.model import CATCH_UPS, OVERLAPS, STATES
-from webapp.cli.beginnings import WHICH, given, say, target, which_of, write
+from webapp.cli.beginnings import WHICH, given, say, steering, target, which_of, write
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import Moment, paged, write_page
 from webapp.cli.session import Session
@@ -21,7 +21,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
-@click.group("schedules", cls=SessionGroup)
+@click.group("schedules", cls=SessionGroup, commands=steering("schedule", lambda session: session.schedules))
 def group() -> None:
     """Workflows that begin by the clock."""
 
@@ -69,36 +69,6 @@ def show(session: Session, /, which: str) -> None:
         session.out.table(["tick", "local"], row["upcoming"], "no tick to come")
         session.out.line("")
         session.out.table(["tick", "outcome", "run_id", "run_state", "detail"], row["recent"], "no tick yet")
-
-
-@group.command()
-@WHICH
-@pass_session
-def pause(session: Session, /, which: str) -> None:
-    """Let its ticks pass by."""
-    row = session.schedules.pause(which_of(which), session.actor)
-    session.audit("schedule-paused", f"{row['id']} {row['name']}")
-    say(session, row, "paused")
-
-
-@group.command()
-@WHICH
-@pass_session
-def resume(session: Session, /, which: str) -> None:
-    """Go on with the first tick from now."""
-    row = session.schedules.resume(which_of(which), session.actor)
-    session.audit("schedule-resumed", f"{row['id']} {row['name']}")
-    say(session, row, f"next at {_time(row['next_tick'])}")
-
-
-@group.command()
-@WHICH
-@pass_session
-def remove(session: Session, /, which: str) -> None:
-    """Remove a schedule; its runs go on."""
-    row = session.schedules.remove(which_of(which), session.actor)
-    session.audit("schedule-removed", f"{row['id']} {row['name']}")
-    say(session, row, "removed")
 
 
 @group.command()

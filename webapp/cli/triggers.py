@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tasks.workflows.triggers.model import STATES
-from webapp.cli.beginnings import WHICH, given, say, target, which_of, write
+from webapp.cli.beginnings import WHICH, given, say, steering, target, which_of, write
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import paged, write_page
 from webapp.cli.session import Session
@@ -19,7 +19,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
-@click.group("triggers", cls=SessionGroup)
+@click.group("triggers", cls=SessionGroup, commands=steering("trigger", lambda session: session.triggers))
 def group() -> None:
     """Workflows that begin with a webhook."""
 
@@ -61,33 +61,3 @@ def show(session: Session, /, which: str) -> None:
         session.out.table(
             ["recorded_at", "hook_id", "outcome", "run_id", "run_state", "detail"], row["recent"], "no hook yet"
         )
-
-
-@group.command()
-@WHICH
-@pass_session
-def pause(session: Session, /, which: str) -> None:
-    """Let hooks pass it by."""
-    row = session.triggers.pause(which_of(which), session.actor)
-    session.audit("trigger-paused", f"{row['id']} {row['name']}")
-    say(session, row, "paused")
-
-
-@group.command()
-@WHICH
-@pass_session
-def resume(session: Session, /, which: str) -> None:
-    """Have it match again."""
-    row = session.triggers.resume(which_of(which), session.actor)
-    session.audit("trigger-resumed", f"{row['id']} {row['name']}")
-    say(session, row, "active")
-
-
-@group.command()
-@WHICH
-@pass_session
-def remove(session: Session, /, which: str) -> None:
-    """Remove a trigger; its runs go on."""
-    row = session.triggers.remove(which_of(which), session.actor)
-    session.audit("trigger-removed", f"{row['id']} {row['name']}")
-    say(session, row, "removed")
