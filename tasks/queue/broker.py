@@ -38,6 +38,13 @@ end
 return 'OK'"""
 
 
+class _NamedAsItsUrl(type):
+    """kombu writes a transport into a connection's URL by ``str``, and Flower reads there what it is."""
+
+    def __str__(cls) -> str:
+        return "redis"
+
+
 def transport_with(stream: StreamWriter) -> Any:
     """A transport class whose commands carry what waits in ``stream``."""
 
@@ -92,7 +99,7 @@ def transport_with(stream: StreamWriter) -> Any:
                 with self.conn_or_acquire() as client:
                     client.eval(_PUBLISH, 2, key, stream.key, dumps(message), stream.limit, entry)
 
-    class CarryingTransport(kombu_redis.Transport):
+    class CarryingTransport(kombu_redis.Transport, metaclass=_NamedAsItsUrl):
         """Redis, for task messages."""
 
         Channel = CarryingChannel

@@ -47,8 +47,8 @@ _OWN_IMPORTS = (
 def configuration(settings: Settings, imports: Sequence[str] = ()) -> dict[str, Any]:
     """Celery's settings for ``settings`` as all but workers use them; ``imports``: more modules with tasks."""
     return {
-        "broker_url": settings.redis_url,
-        "result_backend": settings.redis_url,
+        "broker_url": _verified(settings.redis_url),
+        "result_backend": _verified(settings.redis_url),
         "imports": (*_OWN_IMPORTS, *imports, *settings.omninode_imports),
         "timezone": "UTC",
         "enable_utc": True,
@@ -86,6 +86,14 @@ def route(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
     if family in QUEUES:
         return {"queue": family}
     return None
+
+
+def _verified(url: str) -> str:
+    """``url``, saying that a server's certificate is to be verified where it says nothing of that: kombu would not
+    even use TLS with a transport of our own, and Celery's result backend refuses to guess."""
+    if not url.startswith("rediss:") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def _messages() -> dict[str, Any]:

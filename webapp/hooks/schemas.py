@@ -94,8 +94,8 @@ class IdempotencySchema(Schema):
         validate=Whole(KEY, error="must be 1 to 255 printable characters"),
         metadata={
             "description": "Names this delivery within its source. A repeat with the same body gets the first "
-            "answer again, with another body 422. A quoted string, as the IETF draft has it, or bare text.",
-            "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+            "answer again, with another body 422. A quoted string, as the IETF draft has it, or bare text, "
+            'such as `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
         },
     )
 

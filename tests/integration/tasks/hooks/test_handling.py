@@ -239,3 +239,19 @@ def test_stats_count_what_is_unfinished_and_dead(hooks: HookService, handler: Ho
     stats = hooks.stats()
     assert stats["states"] == {"received": 1, "processing": 0, "retrying": 1, "dead": 1}
     assert stats["oldest_received_s"] >= 0
+
+
+def test_analysts_see_what_became_of_each_hook(hooks: HookService, handler: HookHandler, db: Database) -> None:
+    good, refused = hooks.accept(_hook(price=7)).hook_id, hooks.accept(_hook("fail", refuse=True)).hook_id
+    handler.handle_due()
+    waiting = hooks.accept(_hook()).hook_id
+    with db.transaction() as tx:
+        events = {row["id"]: row for row in tx.all("SELECT * FROM hook_events")}
+        metrics = {row["event_id"]: row for row in tx.all("SELECT * FROM event_metrics")}
+    assert {hook_id: row["status"] for hook_id, row in events.items()} == {
+        good: "handled", refused: "dead", waiting: "received"
+    }  # fmt: skip
+    assert (events[good]["payload"], events[good]["retry_count"]) == ({"price": 7}, 0)
+    assert events[refused]["error_message"] == "the hook asked to be refused"
+    assert {hook_id: row["success"] for hook_id, row in metrics.items()} == {good: True, refused: False}
+    assert 0 < metrics[good]["processing_time_ms"] < 60_000
