@@ -34,7 +34,7 @@ def api(settings: Settings) -> Iterator[dict[str, str]]:
 
 
 def test_the_play_ends_with_agreement(run: Run, api: dict[str, str], celery_processes: CeleryProcesses) -> None:
-    celery_processes.worker("hooks", concurrency=1)
+    celery_processes.worker("hooks", "lab", concurrency=1)
     celery_processes.worker("bridges", app="bridges.celery", concurrency=6, KAFKA_EPHEMERAL="true")
     celery_processes.beat(SWEEP_INTERVAL_S="1")
     result = run(f"{DEMO} --json --settle 40", **api)
