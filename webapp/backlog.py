@@ -107,7 +107,10 @@ class BacklogCollector(Collector):
         with self._services.runtime.db.transaction(statement_timeout_ms=_STATEMENT_MS) as tx:
             for row in tx.all(QUERIES["open_tasks"]):
                 tasks.add_metric([row["state"]], row["count"])
-        return [tasks]
+            late_s = (tx.one(QUERIES["schedules_late"]) or {}).get("late_s", 0.0)
+        late = GaugeMetricFamily("omninode_schedules_late_seconds", "How late the tick is that waits longest.")
+        late.add_metric([], late_s)
+        return [tasks, late]
 
 
 def _of_sink(name: str, documentation: str, value: float) -> Metric:

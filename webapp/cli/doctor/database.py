@@ -18,6 +18,7 @@ _LEAST_VERSION = 150_000
 _CLOCK_WARN_S, _CLOCK_FAIL_S = 2.0, 60.0
 _WAITING_WARN_S, _WAITING_FAIL_S = 15.0, 60.0
 _LAG_WARN_S, _LAG_FAIL_S = 10.0, 60.0
+_LATE_WARN_S, _LATE_FAIL_S = 10.0, 60.0
 _WORKERS = "Look whether workers run (`celery -A tasks.celery worker -Q hooks`), and at their logs."
 _BRIDGES = "Look whether a bridge worker runs (`celery -A bridges.celery worker -Q bridges`), and at its log."
 
@@ -110,6 +111,22 @@ def lost_tasks(db: Database) -> Sequence[Finding]:
         advice = "Redis lost messages, or workers died: see `omninode tasks list --state lost`. Rows are safe."
         return [Finding("lost tasks", WARN, f"{count} in the last hour", advice)]
     return [Finding("lost tasks", OK, "none in the last hour")]
+
+
+def schedules(db: Database) -> Sequence[Finding]:
+    """Ticks are taken up at their time, and what schedules and triggers begin can begin."""
+    row = _one(db, "schedules")
+    late_s = row["late_s"] or 0.0
+    state = FAIL if late_s > _LATE_FAIL_S else WARN if late_s > _LATE_WARN_S else OK
+    detail = (
+        f"{row['active']} active, a tick is {late_s:.0f} s late" if late_s else f"{row['active']} active, none late"
+    )
+    findings = [Finding("schedules", state, detail, "" if state == OK else _BRIDGES)]
+    for name, count in (("schedules", row["failed"]), ("triggers", row["triggers_failed"])):
+        if count:
+            advice = f"See `omninode {name} show NAME`: the last ones say why."
+            findings.append(Finding(f"failed {name}", WARN, f"{count} runs could not begin in the last hour", advice))
+    return findings
 
 
 def api_keys(db: Database) -> Sequence[Finding]:

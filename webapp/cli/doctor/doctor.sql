@@ -30,6 +30,14 @@ SELECT stream_position FROM sink_cursors WHERE sink = 'mirror'
 SELECT count(*) AS count FROM task_states
 WHERE state = 'lost' AND finished_at > now() - interval '1 hour'
 
+-- name: schedules --
+SELECT
+    (SELECT count(*) FROM schedules WHERE state = 'active') AS active,
+    (SELECT extract(epoch FROM now() - min(due_at))::float8 FROM schedules WHERE due_at <= now()) AS late_s,
+    (SELECT count(*) FROM schedule_ticks WHERE outcome = 'failed' AND recorded_at > now() - interval '1 hour') AS failed,
+    (SELECT count(*) FROM trigger_firings WHERE outcome = 'failed' AND recorded_at > now() - interval '1 hour')
+        AS triggers_failed
+
 -- name: keys --
 SELECT count(*) AS count FROM api_keys
 WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())

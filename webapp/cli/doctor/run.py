@@ -91,6 +91,7 @@ def _in_database(session: Session) -> Sequence[Examination]:
         Examination("inbox", partial(database.inbox, db)),
         Examination("relay", partial(database.relay, session.relay)),
         Examination("lost tasks", partial(database.lost_tasks, db)),
+        Examination("schedules", partial(database.schedules, db)),
         Examination("API keys", partial(database.api_keys, db)),
     ]
 

@@ -12,6 +12,8 @@ import redis
 
 from tasks.db.pool import Database
 from tasks.settings import Settings
+from tasks.workflows import definitions
+from tasks.workflows.definition.parse import parse_definition
 from tests.integration.conftest import CeleryProcesses, wait_until
 from tests.integration.webapp.cli.conftest import Accept, Run
 from tests.integration.webapp.support import closed_port, hanging_server
@@ -53,6 +55,7 @@ def test_servers_that_are_well_are_ok_and_missing_processes_are_named(diagnose: 
         "Kafka",
         "journal partitions",
         "inbox",
+        "schedules",
     )
     assert {name: found[name]["status"] for name in well} == dict.fromkeys(well, "ok")
     for name in ("workers of hooks", "workers of bridges", "beat", "API keys"):
@@ -71,6 +74,26 @@ def test_workers_and_beat_that_run_are_seen(
     assert found["workers of bridges"]["status"] == "ok"
     assert found["workers of metrics"]["status"] == "fail"
     assert found["beat"]["status"] == "ok"
+
+
+def test_schedules_that_nobody_looks_at_are_said(diagnose: Callable[..., Findings], db: Database) -> None:
+    steps = [{"key": "nap", "kind": "wait", "with": {"seconds": 1}}]
+    definitions.put(db, parse_definition({"name": "nap", "steps": steps}))
+    with db.transaction() as tx:
+        tx.execute(
+            "INSERT INTO schedules (id, name, state, every_s, timezone, jitter_s, catch_up, catch_up_limit, grace_s,"
+            " overlap, workflow, input, tags, metadata, next_tick, due_at, created_by) SELECT gen_random_uuid(), 's',"
+            " 'active', 60, 'UTC', 0, 'skip', 1, 60, 'allow', 'nap', '{}', '{}', '{}', late, late, 'test'"
+            " FROM (SELECT now() - interval '5 minutes' AS late) AS times"
+        )
+        tx.execute(
+            "INSERT INTO schedule_ticks (schedule_id, tick, outcome, detail)"
+            " SELECT id, now(), 'failed', 'x' FROM schedules"
+        )
+    found = diagnose()
+    assert found["schedules"]["status"] == "fail"
+    assert "bridge worker" in found["schedules"]["advice"]
+    assert found["failed schedules"]["status"] == "warn"
 
 
 def test_kafka_away_is_said_and_the_rest_is_looked_at(diagnose: Callable[..., Findings]) -> None:
