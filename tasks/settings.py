@@ -90,6 +90,8 @@ class Settings:
     bridge_slice_s: float = _number(10.0, 0.1, 300)
     stream_max_entries: int = _number(1_000_000, 1000, 1_000_000_000)
 
+    # How long the body of a request may take to come.
+    body_within_s: float = _number(20.0, 0.1, 3600)
     # For each web process: how many requests that write hooks may be under way at once.
     accept_limit: int = _number(128, 1, 100_000)
     low_priority_sources: tuple[str, ...] = ()

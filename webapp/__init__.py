@@ -25,6 +25,7 @@ from webapp import (
     patience,
     problems,
     services,
+    slow_clients,
     telemetry,
 )
 from webapp.hooks import lane
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.install(app)
     # Before Flask; a request meets the last one first.
     lane.install(app, numbers)
+    slow_clients.install(app)
     admission.install(app, numbers.registry)
     headers.install(app)
     if settings.trusted_proxies:

@@ -77,6 +77,9 @@ def _describe(doc: dict[str, Any], info: dict[str, Any], **_kwargs: Any) -> dict
     scopes = info.get("scopes", ())
     statuses = {*info.get("problems", ()), 500}
     headers = dict(CORRELATION_HEADER)
+    if 413 in statuses:
+        # What has a body may come too slowly.
+        statuses.add(408)
     if scopes:
         doc["security"] = SECURITY
         doc["x-scopes"] = list(scopes)

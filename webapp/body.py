@@ -19,8 +19,10 @@ from werkzeug.wsgi import get_input_stream
 
 from tasks.errors import FieldError, MalformedInput, TooLarge, ValidationFailed
 from webapp.problems import UnsupportedMedia
+from webapp.slow_clients import SlowClient
 
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_NAME_END = re.compile(rb'"[ \t\r\n]*:')
 _POINTER_LIMIT = 400
 _DRAIN_LIMIT = 16 << 20
 _DRAIN_CHUNK = 1 << 16
@@ -89,6 +91,7 @@ def parse(raw: bytes) -> Any:
 
     Raises:
         MalformedInput: it is not one JSON text in UTF-8.
+        ValidationFailed: an object in it holds a name twice.
     """
     try:
         value = orjson.loads(raw)
@@ -97,10 +100,51 @@ def parse(raw: bytes) -> Any:
             f"The body is not valid JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}.",
             errors=[FieldError("", f"{problem.msg} at line {problem.lineno}, column {problem.colno}")],
         ) from None
-    if _LONG_NUMBER.search(raw):
-        # orjson turns an integer beyond 64 bits into a float and so loses digits without a word.
-        return json.loads(raw, parse_int=_integer)
-    return value
+    if not repeats_names(raw, value) and not _LONG_NUMBER.search(raw):
+        return value
+    # orjson turns an integer beyond 64 bits into a float, and keeps the last of equal names, both without a word.
+    try:
+        exact = json.loads(raw, parse_int=_integer, object_pairs_hook=_Object)
+    except RecursionError:
+        raise MalformedInput("The body is nested too deep.", errors=[FieldError("", "is nested too deep")]) from None
+    _refuse_repeats(exact)
+    return exact
+
+
+def repeats_names(raw: bytes, value: Any) -> bool:
+    """Whether an object in the text could hold a name twice, where ``value`` is what orjson read of it: cheap, and
+    never wrongly False. Such a text means one thing to one reader and another to the next (RFC 7493, section 2.3)."""
+    if b"\\u00" in raw:
+        # It may stand for a quote or a colon, which are counted below.
+        return True
+    try:
+        return len(_NAME_END.findall(raw)) != orjson.dumps(value).count(b'":')
+    except orjson.JSONEncodeError:
+        # It reads deeper than it writes.
+        return True
+
+
+class _Object(dict[str, Any]):
+    """An object as it stood in the text, with a name that stands in it twice, if there is one."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated: str | None = None
+        if len(self) < len(pairs):
+            seen: set[str] = set()
+            self.repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+
+
+def _refuse_repeats(value: Any) -> None:
+    stack: list[tuple[Any, str]] = [(value, "")]
+    while stack:
+        item, where = stack.pop()
+        if isinstance(item, _Object):
+            if item.repeated is not None:
+                raise _refused(f"{where}/{escape(item.repeated)}", "stands twice in its object")
+            stack.extend((inner, f"{where}/{escape(name)}") for name, inner in item.items())
+        elif isinstance(item, list):
+            stack.extend((inner, f"{where}/{index}") for index, inner in enumerate(item))
 
 
 def suspicious(raw: bytes, max_depth: int) -> bool:
@@ -149,7 +193,7 @@ def _drain(request: Request) -> None:
     try:
         while left > 0 and (chunk := source.read(min(left, _DRAIN_CHUNK))):
             left -= len(chunk)
-    except (OSError, HTTPException, ParseException):
+    except (OSError, HTTPException, ParseException, SlowClient):
         return  # the client is gone, or its chunks are no chunks: the server closes the connection
 
 

@@ -84,10 +84,10 @@ class _Lane:
         """The headers and body of the answer; None where Flask is to answer."""
         try:
             principal = self._principal(environ)
+            raw = None if principal is None else self._body(environ)
         except BridgeError as problem:
             environ[REFUSAL] = problem, []
             return None
-        raw = None if principal is None else self._body(environ)
         if principal is None or raw is None:
             return None
         hook = event_of(raw, environ.get("HTTP_IDEMPOTENCY_KEY"), self._max_depth)

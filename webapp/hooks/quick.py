@@ -32,7 +32,7 @@ def event_of(raw: bytes, key: str | None, max_depth: int) -> NewHook | None:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-    return _hook(value, key)
+    return None if body.repeats_names(raw, value) else _hook(value, key)
 
 
 def _hook(value: Any, key: str | None) -> NewHook | None:

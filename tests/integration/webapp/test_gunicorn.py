@@ -33,7 +33,7 @@ COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "webapp" / "gunico
 class Server:
     """A gunicorn of the test's own."""
 
-    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
+    def __init__(self, database_url: str, redis_url: str, log: Path, **more: str) -> None:
         self.port = closed_port()
         self.log = log
         self.database_url = database_url
@@ -45,6 +45,7 @@ class Server:
             "ENVIRONMENT": "test",
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(log.parent),
+            **more,
         }
         environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         with log.open("wb") as output:
@@ -87,9 +88,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 @contextmanager
-def running(database_url: str, redis_url: str, log: Path) -> Iterator[Server]:
-    """A server that is ready, for the block."""
-    started = Server(database_url, redis_url, log)
+def running(database_url: str, redis_url: str, log: Path, **more: str) -> Iterator[Server]:
+    """A server that is ready, for the block; ``more`` is of its environment."""
+    started = Server(database_url, redis_url, log, **more)
     try:
         eventually(started.is_ready)
         yield started
@@ -190,6 +191,30 @@ def test_broken_chunks_are_a_bad_request(server: Server, headers: dict[str, str]
         client.sendall(request.encode())
         answer = client.makefile("rb").readline()
     assert answer.startswith(b"HTTP/1.1 400"), server.log.read_text()
+
+
+def test_bodies_that_never_come_hold_up_nobody_for_long(settings: Settings, tmp_path: Path) -> None:
+    one = {"BODY_WITHIN_S": "4", "ACCEPT_LIMIT": "3", "WEB_CONCURRENCY": "1"}
+    with running(settings.database_url, settings.redis_url, tmp_path / "gunicorn.log", **one) as server:
+        headers = headers_for(settings.database_url, settings.redis_url)
+        body = orjson.dumps(HOOK)
+
+        def begin(key: str) -> socket.socket:
+            lines = [f"{name}: {value}" for name, value in {**headers, "X-API-Key": key}.items()]
+            head = ["POST /hooks HTTP/1.1", "Host: x", *lines, f"Content-Length: {len(body)}", "", ""]
+            client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            client.sendall("\r\n".join(head).encode() + body[:9])
+            return client
+
+        slow, stuck, refused = begin(headers["X-API-Key"]), begin(headers["X-API-Key"]), begin("omni_wrong")
+        eventually(lambda: server.ask("POST", "/hooks", body, headers)[0] == 503)
+        time.sleep(2.0)  # longer than PostgreSQL has for a request
+        slow.sendall(body[9:])
+        answers = [client.makefile("rb").readline().split()[1] for client in (slow, stuck, refused)]
+        assert answers == [b"202", b"408", b"401"]
+        eventually(lambda: server.ask("POST", "/hooks", body, headers)[0] == 202)
+        for client in (slow, stuck, refused):
+            client.close()
 
 
 def test_it_ends_gently_and_leaves_nothing(own_server: Server, settings: Settings) -> None:

@@ -139,3 +139,18 @@ def test_problems_of_routing(client: FlaskClient) -> None:
     assert problem_of(refused, 405)["code"] == "HTTP_405"
     assert "POST" in refused.headers["Allow"]
     problem_of(client.open("/hooks", method="BREW"), 405)
+
+
+def test_a_name_that_stands_twice_is_no_riddle_for_the_reader(client: FlaskClient) -> None:
+    """One reader takes the first, another the last: what was checked before may not be what is stored here."""
+    for body, pointer in (
+        (GOOD[:-1] + b',"action":"shutdown"}', "/action"),
+        (GOOD[:-1] + b',"data":{"a":[{"b":1,"b":1}]}}', "/data/a/0/b"),
+    ):
+        assert pointers(problem_of(raw(client, body), 422)) == [pointer]
+    batch = client.post("/hooks/batch", data=b"[" + GOOD[:-1] + b',"action":"x"}]', content_type="application/json")
+    assert pointers(problem_of(batch, 422)) == ["/0/action"]
+
+
+def test_what_is_deep_and_holds_a_long_number_is_refused(client: FlaskClient) -> None:
+    problem_of(raw(client, b"[" * 1000 + b"1" * 30 + b"]" * 1000), 400)

@@ -32,12 +32,6 @@ def test_the_longest_names(client: FlaskClient) -> None:
     assert len(client.get("/hooks", query_string={"source": "é" * 200}).get_json()["items"]) == 1
 
 
-def test_duplicate_keys_take_the_last(client: FlaskClient) -> None:
-    body = orjson.dumps(HOOK)[:-1] + b',"action":"shutdown"}'
-    accepted = client.post("/hooks", data=body, content_type="application/json").get_json()
-    assert client.get(accepted["links"]["self"]).get_json()["action"] == "shutdown"
-
-
 def test_content_type_with_a_charset(client: FlaskClient) -> None:
     body = orjson.dumps(HOOK)
     assert client.post("/hooks", data=body, content_type='application/json; charset="UTF-8"').status_code == 202

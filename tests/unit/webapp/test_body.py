@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +91,49 @@ def test_a_long_number_in_a_text_is_no_number() -> None:
 
 def test_long_fractions_are_floats() -> None:
     assert read(b"[0.12345678901234567890123, 1e300, 12345678901234567890123.5]")[1] == 1e300
+
+
+WRITINGS: list[dict[str, Any]] = [{}, {"separators": (",", ":")}, {"indent": 1, "separators": (" ,", "\t: ")}]
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), VALUES, max_size=3), VALUES, st.text(max_size=3), st.sampled_from(WRITINGS)
+)
+def test_a_name_that_stands_twice_is_refused_wherever_it_stands(
+    others: dict[str, Any], inner: Any, name: str, writing: dict[str, Any]
+) -> None:
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, **writing)
+
+    one = f"{text(name)} : {text(inner)}"
+    raw = f'{{"a/b": [0, {{{one}, "other name": {text(others)}, {one}}}]}}'.encode(errors="replace")
+    with pytest.raises((ValidationFailed, MalformedInput)) as caught:
+        read(raw)
+    if isinstance(caught.value, ValidationFailed) and not {"NUL", "64 bits"} & set(caught.value.detail.split("the ")):
+        assert caught.value.errors[0].pointer.startswith("/a~1b/1/")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": 1, "a": 1}',
+        b'{"a" : 1, "\\u0061" : "\\u0022:"}',
+        b'{"a":"\\"\\u003a","a":2}',
+        b'{"x": {"a": 1}, "a": [{"b": {}, "b": {}}]}',
+        b"[" * 300 + b'{"a":1,"a":2}' + b"]" * 300,
+    ],
+)
+def test_repeats_are_found_behind_escapes_and_depth(raw: bytes) -> None:
+    assert body.repeats_names(raw, orjson.loads(raw))
+    with pytest.raises(ValidationFailed, match="stands twice"):
+        body.parse(raw)
+
+
+def test_what_looks_like_a_repeat_and_is_none_passes() -> None:
+    raw = b'{"a": "\\" : \\" :", "b": {"a": "{\\"a\\":1,\\"a\\":2}"}}'
+    assert body.parse(raw) == json.loads(raw)
+
+
+def test_a_text_too_deep_for_the_exact_reader_is_refused() -> None:
+    with pytest.raises(MalformedInput, match="too deep"):
+        body.parse(b"[" * 1000 + b"1" * 30 + b"]" * 1000)
