@@ -144,3 +144,35 @@ def test_a_forked_child_has_connections_of_its_own(db: Database) -> None:
     os.waitpid(pid, 0)
     assert int(os.read(read, 100)) != mine
     assert backend() == mine
+
+
+def test_what_is_left_for_after_the_commit_is_done_once_it_stands(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[list[int]] = []
+
+    def tell(items: list[int]) -> None:
+        with db.transaction() as other:
+            told.append([*items, len(other.all("SELECT FROM pg_tables WHERE tablename = 'kept'"))])
+
+    def fail(_items: list[int]) -> None:
+        raise RuntimeError("no matter")
+
+    with db.transaction() as tx:
+        tx.execute("CREATE TABLE kept ()")
+        tx.after_commit(tell, 1)
+        tx.after_commit(fail, 1)
+        with pytest.raises(ZeroDivisionError), tx.savepoint():  # noqa: PT012 - the second undoes the first
+            tx.after_commit(tell, 2)
+            raise ZeroDivisionError
+        with tx.savepoint():
+            tx.after_commit(tell, 3)
+        assert told == []
+    # Together, after the commit, without what was undone; and one that fails takes nothing back.
+    assert told == [[1, 3, 1]]
+    assert "after-commit-failed" in caplog.text
+
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:  # noqa: PT012 - the second undoes the first
+        tx.after_commit(tell, 4)
+        raise ZeroDivisionError
+    assert len(told) == 1
