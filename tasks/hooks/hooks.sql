@@ -240,10 +240,11 @@ GROUP BY state
 SELECT count(*) AS count FROM inbox WHERE state = 'dead'
 
 -- name: delete_old --
+-- A row whose delivery id still counts stays: a repeat must find it.
 DELETE FROM inbox
 WHERE id IN (
     SELECT id FROM inbox
-    WHERE finished_at < now() - %(keep_days)s * interval '1 day' AND state = 'handled'
+    WHERE finished_at < now() - %(keep_days)s * interval '1 day' AND state = 'handled' AND delivery_id IS NULL
     ORDER BY finished_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

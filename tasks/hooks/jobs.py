@@ -76,18 +76,18 @@ def sweep(self: Task[Any, Any]) -> None:
 
 @shared_task(name="hooks.retention", bind=True)
 def retention(self: Task[Any, Any]) -> None:
-    """Deletes handled hooks past the retention, and frees delivery ids past the idempotency window.
+    """Frees delivery ids past the idempotency window, and deletes handled hooks past the retention that hold none.
 
     Dead hooks stay until somebody replays them.
     """
     runtime = runtime_of(self.app)
     settings = runtime.settings
-    _repeat(runtime, "delete_old", {"keep_days": settings.retention_hooks_days, "limit": _DELETE_LIMIT})
     _repeat(
         runtime,
         "release_old_delivery_ids",
         {"window_s": settings.idempotency_window_s, "limit": _DELETE_LIMIT},
     )
+    _repeat(runtime, "delete_old", {"keep_days": settings.retention_hooks_days, "limit": _DELETE_LIMIT})
 
 
 def _work_for_a_slice(step: Callable[[], int]) -> bool:

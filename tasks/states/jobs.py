@@ -11,6 +11,7 @@ import redis
 from celery import Task, shared_task
 
 from tasks.db.pool import Transaction
+from tasks.queue.schedule import beat_schedule
 from tasks.runtime import Runtime, runtime_of
 from tasks.states import store
 from tasks.stream.transition import STREAM
@@ -19,21 +20,6 @@ log = logging.getLogger(__name__)
 
 _BATCH = 500
 _BEHIND_S = 15.0
-# Beat sends these all day long; what went well is of no interest after a day.
-_HOUSEKEEPING = (
-    "bridges.drain",
-    "bridges.relay",
-    "hooks.sweep",
-    "lab.sweep",
-    "lab.check",
-    "lab.retention",
-    "hooks.retention",
-    "journal.partitions",
-    "metrics.regressions",
-    "states.sweep",
-    "states.retention",
-    "access.retention",
-)
 
 
 @shared_task(name="states.sweep", bind=True)
@@ -56,7 +42,9 @@ def retention(self: Task[Any, Any]) -> None:
     """Deletes tasks that ended before the retention, a batch at a time; the journal keeps its own time."""
     runtime = runtime_of(self.app)
     _repeat(runtime, lambda tx: store.delete_old(tx, runtime.settings.retention_tasks_days, _BATCH))
-    _repeat(runtime, lambda tx: store.delete_housekeeping(tx, _HOUSEKEEPING, _BATCH))
+    # Beat sends these all day long; what went well is of no interest after a day.
+    housekeeping = sorted(beat_schedule(runtime.settings))
+    _repeat(runtime, lambda tx: store.delete_housekeeping(tx, housekeeping, _BATCH))
 
 
 def _repeat(runtime: Runtime, delete: Callable[[Transaction], int]) -> None:

@@ -29,7 +29,8 @@ FILL = f"""
 INSERT INTO inbox (id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,
                    schema_version, environment, body, correlation_id, state, attempt, finished_at, received_at,
                    next_attempt_at, lease_token, lease_until, error)
-SELECT gen_random_uuid(), 'svc-' || n % 100, 'd-' || n, '\\x00', 'hook', 'type-' || n % 20, 'a', 'r', 'i', '1', 'dev',
+SELECT gen_random_uuid(), 'svc-' || n % 100,
+       CASE WHEN n % 40 < 8 THEN 'd-' || n END, '\\x00', 'hook', 'type-' || n % 20, 'a', 'r', 'i', '1', 'dev',
        '{{}}', 'c', state, 1,
        CASE WHEN state IN ('handled', 'dead') THEN now() - (n % 40) * interval '1 day' END,
        now() - (n % 40) * interval '1 day', now() - interval '1 minute',
@@ -54,7 +55,7 @@ UPDATE sink_cursors SET position = {ROWS} - 100 WHERE reads = 'journal';
 PREPARED = re.compile(r"\bQUERIES\.prepared\(\"(\w+)\"\)")
 FILE_OF_QUERIES = re.compile(r"^QUERIES = Queries\(\"([\w.]+)\", \"([\w.]+)\"\)", re.MULTILINE)
 # So few rows that reading all of them costs nothing.
-SMALL = {"sink_cursors"}
+SMALL = {"sink_cursors", "trigger_changes"}
 
 ID = uuid.UUID(int=7)
 LIST = {"source": None, "event_type": None, "state": None, "since": None, "since_id": None, "until": None,

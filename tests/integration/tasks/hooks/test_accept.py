@@ -10,6 +10,8 @@ import pytest
 
 from tasks.db.pool import Database
 from tasks.errors import Conflict, IdempotencyMismatch, NotFound, ValidationFailed
+from tasks.hooks import store
+from tasks.hooks.handling import HookHandler
 from tasks.hooks.model import Accepted, NewHook
 from tasks.hooks.service import HookService
 from tasks.settings import Settings
@@ -118,3 +120,18 @@ def test_what_is_not_there_is_not_found_and_unfinished_is_not_replayed(hooks: Ho
         hooks.replay(uuid4())
     with pytest.raises(Conflict):
         hooks.replay(hooks.accept(HOOK).hook_id)
+
+
+def test_a_handled_hook_is_kept_while_its_delivery_id_counts(
+    hooks: HookService, handler: HookHandler, db: Database
+) -> None:
+    keyed = hooks.accept(dataclasses.replace(HOOK, delivery_id="k")).hook_id
+    hooks.accept(HOOK)
+    assert handler.handle_due() == 2
+    with db.transaction() as tx:
+        tx.execute("UPDATE inbox SET finished_at = now() - interval '2 days'")
+        assert tx.execute(store.QUERIES["delete_old"], {"keep_days": 1, "limit": 10}) == 1
+    assert hooks.accept(dataclasses.replace(HOOK, delivery_id="k")).hook_id == keyed
+    with db.transaction() as tx:
+        assert tx.execute(store.QUERIES["release_old_delivery_ids"], {"window_s": 0, "limit": 10}) == 1
+        assert tx.execute(store.QUERIES["delete_old"], {"keep_days": 1, "limit": 10}) == 1
