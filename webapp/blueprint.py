@@ -90,7 +90,9 @@ def _describe(doc: dict[str, Any], info: dict[str, Any], **_kwargs: Any) -> dict
         statuses.add(429)
         headers |= LIMIT_HEADERS
     responses = doc.setdefault("responses", {})
-    for response in responses.values():
+    # What ``doc`` says word for word is laid over all this later.
+    by_hand = info.get("manual_doc", {}).get("responses", {})
+    for response in (*responses.values(), *by_hand.values()):
         if isinstance(response, dict):
             response.setdefault("headers", {}).update(headers)
     for status in sorted(statuses):
