@@ -85,7 +85,7 @@ def _marked(folder: StackFolder) -> list[psutil.Process]:
 
 
 def _postmaster(folder: StackFolder) -> list[psutil.Process]:
-    data = folder.path / "postgres" / "data"
+    data = (folder.path / "postgres" / "data").resolve()
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
         return [process] if str(data) in process.cmdline() else []

