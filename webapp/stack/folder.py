@@ -114,14 +114,13 @@ class StackFolder:
 
 @contextmanager
 def ports_to_itself(pause: Callable[[float], object]) -> Iterator[None]:
-    """Lets one stack of this user start at a time, lest two choose the same ports before either listens on them.
+    """Lets one stack of this machine start at a time, lest two choose the same ports before either listens on them.
 
     Waits for a minute at most, by calls of ``pause`` with seconds, which may raise. Where there is no lock to be had
     it goes on without.
     """
-    path = Path(tempfile.gettempdir()) / f"omninode-ports-{os.getuid()}.lock"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        descriptor = _open_for_all(Path(tempfile.gettempdir()) / "omninode-ports.lock")
     except OSError:
         yield
         return
@@ -132,6 +131,14 @@ def ports_to_itself(pause: Callable[[float], object]) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_for_all(path: Path) -> int:
+    """Opens a file that any user may have made; to lock it, reading is enough."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
 
 
 def _flocked(descriptor: int) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from webapp.stack.folder import PREFERRED_PORTS, StackFolder
+from webapp.stack.folder import PREFERRED_PORTS, StackFolder, ports_to_itself
 from webapp.stack.servers import HOST, ServerError, free_port
 
 
@@ -51,3 +53,21 @@ def test_the_state_file_is_replaced_whole_and_private(folder: StackFolder) -> No
     assert folder.state_file.stat().st_mode & 0o777 == 0o600
     folder.state_file.write_text("{")
     assert folder.read_state() == {}
+
+
+def test_one_start_waits_for_another_and_then_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    waited: list[float] = []
+    with ExitStack() as first:
+        first.enter_context(ports_to_itself(waited.append))
+
+        def pause(seconds: float) -> None:
+            waited.append(seconds)
+            first.close()
+
+        with ports_to_itself(pause):
+            assert len(waited) == 1
+    (tmp_path / "omninode-ports.lock").unlink()
+    (tmp_path / "omninode-ports.lock").symlink_to(tmp_path / "elsewhere")
+    with ports_to_itself(waited.append), ports_to_itself(waited.append):
+        assert not (tmp_path / "elsewhere").exists()
