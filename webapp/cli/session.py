@@ -18,6 +18,7 @@ from tasks.access.service import Request as Origin
 from tasks.db.pool import Database
 from tasks.hooks.replaying import HookReplays
 from tasks.hooks.service import HookService
+from tasks.lab.service import LabService, lab_of
 from tasks.metrics.prices.service import PriceService
 from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.regressions.service import RegressionService
@@ -126,6 +127,10 @@ class Session:
     def actor(self) -> str:
         """Who runs the command, for the journal and the audit log."""
         return f"cli:{_user()}"
+
+    def lab(self) -> LabService:
+        """The AI Lab, asked from this process."""
+        return lab_of(self.runtime)
 
     @cached_property
     def relay(self) -> RelayService:

@@ -33,6 +33,8 @@ def test_the_commands_of_the_contract_are_there() -> None:
     assert names >= {
         *("up", "down", "doctor", "demo", "db upgrade", "db status", "keys create", "keys list", "keys revoke"),
         *("hooks list", "hooks show", "hooks replay", "hooks send", "tasks list", "tasks show", "topics tail"),
+        *("lab health", "lab models", "lab execute", "lab compare", "lab report", "lab stand-in"),
+        *("lab endpoints add", "lab endpoints list", "lab endpoints remove"),
         *("relay status", "relay replay", "relay skip", "dead list", "dead replay", "onex verify"),
         *("metrics leaderboard", "metrics compare", "metrics recommend", "metrics prices list"),
     }
@@ -70,6 +72,10 @@ def test_every_command_has_help_and_json_and_needs_no_server_to_say_so(
         "metrics compare",
         "metrics performance --by colour",
         "metrics prices set m --input -1 --output 1",
+        "lab compare hi --model one",
+        "lab execute hi --tier gigantic",
+        "lab endpoints add x --kind other --url http://x --tier tiny",
+        "lab endpoints add x --kind ollama --url http://x --tier tiny --model-tier a",
     ],
 )
 def test_bad_usage_exits_with_2(line: str) -> None:
