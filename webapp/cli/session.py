@@ -128,6 +128,7 @@ class Session:
         """Who runs the command, for the journal and the audit log."""
         return f"cli:{_user()}"
 
+    @cached_property
     def lab(self) -> LabService:
         """The AI Lab, asked from this process."""
         return lab_of(self.runtime)
