@@ -10,7 +10,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from bridges.commands import positions
 from bridges.commands.obeying import Obedience
@@ -20,6 +19,7 @@ from bridges.kafka.positioned import PositionedReader
 from bridges.onex.topics import topic_for
 from tasks.db.pool import Database, Session
 from tasks.errors import SinkError
+from tasks.queue.shutdown import Stop
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,16 +28,6 @@ _POLL_S = 1.0
 _LOOK_AT_TOPICS_EVERY_S = 5.0
 _BACKOFF_LEAST_S = 0.2
 _BACKOFF_MOST_S = 5.0
-
-
-class Stop(Protocol):
-    """Tells the loop to end; ``tasks.queue.shutdown`` is one."""
-
-    def requested(self) -> bool:
-        """Whether to end now."""
-
-    def wait(self, seconds: float) -> bool:
-        """Sleeps for ``seconds``, or until the end is requested; returns ``requested()``."""
 
 
 def topics_of(settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from contextlib import nullcontext, suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from bridges.kafka.connection import SinkUnavailable
 from bridges.kafka.producer import Delivery, OutRecord
@@ -25,6 +25,7 @@ from bridges.relay.telemetry import RelayTelemetry
 from tasks.db.pool import Database, Session
 from tasks.errors import SinkError, ValidationFailed
 from tasks.queue.nudges import Ears
+from tasks.queue.shutdown import Stop
 from tasks.settings import Settings
 
 _PAGES_UNDER_WAY = 2
@@ -37,16 +38,6 @@ _SAY_SLOW_AFTER_S = 5.0
 _GIVE_UP_AFTER_S = 25.0
 _GIVE_UP_WHEN_STOPPING_S = 2.0
 _SAY_BLOCKED_AFTER_S = 10.0
-
-
-class Stop(Protocol):
-    """Tells the loop to end; ``tasks.queue.shutdown`` is one."""
-
-    def requested(self) -> bool:
-        """Whether to end now."""
-
-    def wait(self, seconds: float) -> bool:
-        """Sleeps for ``seconds``, or until the end is requested; returns ``requested()``."""
 
 
 class _Sent(NamedTuple):

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 import mmap
 import time
+from typing import Protocol
 
 _CHECK_EVERY_S = 0.05
 _flag: list[mmap.mmap] = []
+
+
+class Stop(Protocol):
+    """Tells a loop to end; this module is one."""
+
+    def requested(self) -> bool:
+        """Whether to end now."""
+
+    def wait(self, seconds: float) -> bool:
+        """Sleeps for ``seconds``, or until the end is requested; returns ``requested()``."""
 
 
 def prepare() -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from tasks.db.pool import Database
+from tasks.queue.shutdown import Stop
 from tasks.workflows.schedules import store
 from tasks.workflows.schedules.firing import Firing
 
@@ -22,16 +22,6 @@ _STAY_S = EVERY_S + 1.0
 # A schedule that is made meanwhile may be due sooner than what is waited for.
 _LONGEST_NAP_S = 1.0
 _SHORTEST_NAP_S = 0.01
-
-
-class Stop(Protocol):
-    """Tells to end; ``tasks.queue.shutdown`` is one."""
-
-    def requested(self) -> bool:
-        """Whether to end now."""
-
-    def wait(self, seconds: float) -> bool:
-        """Sleeps for ``seconds``, or until the end is requested; returns ``requested()``."""
 
 
 def look(db: Database, firing: Firing, stop: Stop, fired: Callable[[], object], stay_s: float = _STAY_S) -> bool:
