@@ -30,6 +30,8 @@ from tasks.settings import Settings
 
 _PAGES_UNDER_WAY = 2
 _POLL_LEAST_S = 0.01
+# Where one row came, more are coming: a page of many costs little more than one of few, here and at the broker.
+_GATHER_S = 0.02
 _POLL_MOST_S = 0.5
 _BACKOFF_LEAST_S = 0.1
 _BACKOFF_MOST_S = 4.0
@@ -127,7 +129,7 @@ class _Loop:
         if self._ears is not None:
             self._ears.try_again()
             if not self._ears.deaf:
-                return self._ears.wait(self._pause_s)
+                return self._ears.wait(self._pause_s) and not self._stop.wait(_GATHER_S)
         self._stop.wait(self._pause_s)
         return False
 
