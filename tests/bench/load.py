@@ -27,8 +27,8 @@ _READ_BY_S = 0.05
 _OPEN_EVERY_S = 0.01
 _ACCEPTED = 202
 
-OnAnswer = Callable[[float, bytes], None]
-"""Is told when a request was due (monotonic, s) and the whole answer to it."""
+OnAnswer = Callable[[float, float, bytes], None]
+"""Is told when a request was due and when it was sent (monotonic, s), and the whole answer to it."""
 
 
 @dataclass
@@ -109,11 +109,11 @@ def paced(
 
 
 class _Connection:
-    __slots__ = ("answer", "due", "socket")
+    __slots__ = ("answer", "due", "sent", "socket")
 
     def __init__(self, opened: socket.socket) -> None:
         self.socket = opened
-        self.due = 0.0
+        self.due = self.sent = 0.0
         self.answer = b""
 
 
@@ -172,6 +172,7 @@ class _Load:
 
     def _send(self, connection: _Connection, due: float) -> None:
         connection.due = due
+        connection.sent = time.monotonic()
         connection.answer = b""
         self._tally.sent += 1
         self._busy.add(connection)
@@ -199,7 +200,7 @@ class _Load:
         if connection.due >= self._began and tally.seconds == 0.0:
             tally.latencies_ms.append((now - connection.due) * 1000)
         if self._on_answer is not None:
-            self._on_answer(connection.due, connection.answer)
+            self._on_answer(connection.due, connection.sent, connection.answer)
         self._busy.discard(connection)
         self._idle.append(connection)
 

@@ -124,7 +124,7 @@ class _Stack:
         """Posts by the clock; returns when each hook was due, by its id, and the figures of the answers."""
         due_of: dict[str, float] = {}
 
-        def keep(due: float, answer: bytes) -> None:
+        def keep(due: float, _sent: float, answer: bytes) -> None:
             found = _ID.search(answer)
             if found is None:
                 raise BenchError(f"an answer without an event_id: {answer[:300]!r}")

@@ -46,7 +46,7 @@ def run(plan: Plan) -> Outcome:
     return Outcome(rounds, series, [f"{_PER_S:g} hooks/s, {plan.pairs} windows of {seconds:g} s; nothing was lost."])
 
 
-def _forget(_due: float, _answer: bytes) -> None:
+def _forget(_due: float, _sent: float, _answer: bytes) -> None:
     """Nobody needs the answers."""
 
 

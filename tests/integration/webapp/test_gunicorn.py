@@ -237,3 +237,29 @@ def test_bad_settings_are_listed_and_nothing_starts() -> None:
     assert "DATABASE_URL" in ended.stderr
     assert "REDIS_URL" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_frozen_database_holds_up_no_greenlet_for_long_and_repeats_store_each_once(
+    server: Server, headers: dict[str, str], postgres_server: ServerProcess
+) -> None:
+    def post(number: int) -> tuple[int, Any, float]:
+        began = time.monotonic()
+        status, body = server.ask(
+            "POST", "/hooks", orjson.dumps(HOOK), {**headers, "Idempotency-Key": f"frozen-{number}"}
+        )
+        return status, orjson.loads(body), time.monotonic() - began
+
+    with ThreadPoolExecutor(24) as pool:
+        assert {status for status, _, _ in pool.map(post, range(24))} == {202}
+        postgres_server.pause()
+        try:
+            late = [pool.submit(post, number) for number in range(100, 120)]
+            assert server.ask("GET", "/health/live")[0] == 200
+            answers = [one.result(10) for one in late]
+        finally:
+            postgres_server.resume()
+        assert {status for status, _, _ in answers} == {503}
+        assert max(took_s for _, _, took_s in answers) < 4
+        again = list(pool.map(post, [*range(100, 120), *range(100, 120)]))
+    assert {status for status, _, _ in again} == {202}
+    assert len({answer["event_id"] for _, answer, _ in again}) == 20
