@@ -19,6 +19,7 @@ from tasks.errors import BridgeError
 from tasks.hooks.shift import BATCH_ROWS
 from tasks.queue.telemetry import told
 from webapp.health.relays import relay_of
+from webapp.lab import telemetry as lab
 from webapp.services import Services
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class BacklogCollector(Collector):
     def _read(self) -> list[Metric]:
         up = GaugeMetricFamily("omninode_postgresql_up", "Whether PostgreSQL answered the last time it was asked.")
         try:
-            found = [*self._inbox(), *self._relay(), *self._tasks(), *self._workers()]
+            found = [*self._inbox(), *self._relay(), *self._tasks(), *self._workers(), *lab.gauges(self._services)]
         except BridgeError as problem:
             log.warning("backlog-unreadable", extra={"code": problem.code})
             up.add_metric([], 0)

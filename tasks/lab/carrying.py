@@ -168,6 +168,12 @@ class CarriedQuestions:
         if not kept:
             log.warning("lab-answer-too-late", extra={"request_id": str(claimed.id)})
 
+    def counts(self) -> dict[str, int]:
+        """How many questions wait, and how many are under way."""
+        with self._db.transaction() as tx:
+            found = {row["state"]: row["count"] for row in tx.all(requests.QUERIES["counts"])}
+        return {"pending": 0, "running": 0, **found}
+
     def sweep(self) -> None:
         """Sends hints again for what waits, ends what lost all its workers, and concludes comparisons that are
         over."""

@@ -88,10 +88,13 @@ class Slots:
             self._give_back(key, token)
 
     def in_use(self, endpoint_id: UUID) -> int | None:
-        """How many calls are under way; None where Redis does not say."""
+        """How many calls are under way; None where Redis does not say, which is asked again only after a while."""
+        if time.monotonic() < self._away_until:
+            return None
         try:
             return int(self._redis.eval(_COUNT, 1, _PREFIX + str(endpoint_id)))
         except redis.RedisError:
+            self._away_until = time.monotonic() + _AWAY_S
             return None
 
     def _take(self, endpoint: Endpoint, token: str) -> bool:

@@ -270,3 +270,10 @@ def test_scopes(app: Flask, anonymous: FlaskClient, method: str, path: str, scop
     others = {"metrics:write", "metrics:read", "hooks:write"} - {scope}
     problem_of(client_with(app, *others).open(path, method=method), 403)
     assert client_with(app, scope).open(path, method=method, json={}).status_code not in (401, 403)
+
+
+def test_prometheus_sees_endpoints(anonymous: FlaskClient, endpoint: dict[str, Any]) -> None:
+    lines = anonymous.get("/metrics").get_data(as_text=True).splitlines()
+    assert 'omninode_lab_endpoint_up{endpoint="one"} 1.0' in lines
+    assert 'omninode_lab_circuit{endpoint="one",state="closed"} 1.0' in lines
+    assert 'omninode_lab_questions{state="pending"} 0.0' in lines

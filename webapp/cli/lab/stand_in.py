@@ -1,4 +1,4 @@
-"""``omninode lab stand-in``: a server that speaks both protocols and answers by rule, to try the lab without a model.
+"""``omninode lab standin``: a server that speaks both protocols and answers by rule, to try the lab without a model.
 
 It is no model, and says so in every answer. ``stand-in-echo`` repeats the question, ``stand-in-upper`` in capitals,
 ``stand-in-broken`` fails always.
@@ -29,7 +29,7 @@ RULES: dict[str, Callable[[str], str] | None] = {
 }
 
 
-@group.command("stand-in")
+@group.command("standin")
 @click.option("--port", type=click.IntRange(0, 65535), default=11435, show_default=True, help="0: any free one.")
 @pass_session
 def command(session: Session, /, port: int) -> None:

@@ -33,7 +33,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
     assert names >= {
         *("up", "down", "doctor", "demo", "db upgrade", "db status", "keys create", "keys list", "keys revoke"),
         *("hooks list", "hooks show", "hooks replay", "hooks send", "tasks list", "tasks show", "topics tail"),
-        *("lab health", "lab models", "lab execute", "lab compare", "lab report", "lab stand-in"),
+        *("lab health", "lab models", "lab execute", "lab compare", "lab report", "lab standin"),
         *("lab endpoints add", "lab endpoints list", "lab endpoints remove"),
         *("relay status", "relay replay", "relay skip", "dead list", "dead replay", "onex verify"),
         *("metrics leaderboard", "metrics compare", "metrics recommend", "metrics prices list"),
