@@ -3,6 +3,6 @@
 Importing this package registers all of them in ``KINDS``.
 """
 
-from tasks.workflows.kinds import approve, emit, http, sql, task, wait, workflow
+from tasks.workflows.kinds import ai, approve, emit, http, sql, task, wait, workflow
 
-__all__ = ["approve", "emit", "http", "sql", "task", "wait", "workflow"]
+__all__ = ["ai", "approve", "emit", "http", "sql", "task", "wait", "workflow"]
