@@ -7,7 +7,7 @@ from typing import Any
 from tasks.lab.administration import new_endpoint
 from webapp.auth import current_principal, origin, require
 from webapp.blueprint import ApiBlueprint, problems
-from webapp.lab import schemas
+from webapp.lab import endpoint_schemas as schemas
 from webapp.services import services
 
 blueprint = ApiBlueprint("lab endpoints", description="The AI Lab's servers of models, and how they do.")

@@ -1,11 +1,11 @@
-"""The shapes of the lab on the wire."""
+"""The shapes of questions, answers and comparisons on the wire; ``endpoint_schemas`` has those of endpoints."""
 
 from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
 from tasks.lab.forms import MAX_TIMEOUT_S
-from tasks.lab.model import CIRCUIT_STATES, ENDPOINT_STATES, FALLBACKS, KINDS, TIERS
+from tasks.lab.model import FALLBACKS, TIERS
 from tasks.lab.requests import COMPARISON_STATES, STATES
 from webapp.hooks.schemas import FieldErrorSchema
 from webapp.validation import Whole
@@ -16,7 +16,8 @@ _PROMPT_LIMIT = 1_000_000
 _NAME = r"^\S(?:[^\x00-\x1f\x7f]{0,198}\S)?$"
 
 
-def _name(description: str, **more: object) -> fields.String:
+def name_field(description: str, **more: object) -> fields.String:
+    """A name that is shown to people."""
     return fields.String(
         validate=[validate.Length(1, 200), Whole(_NAME, error="must be printable, without space at either end")],
         metadata={"description": description},
@@ -46,7 +47,7 @@ class QuestionSchema(Schema):
 
     prompt = fields.String(required=True, validate=validate.Length(1, _PROMPT_LIMIT), metadata={"example": "Say hi."})
     system = fields.String(validate=validate.Length(0, 100_000))
-    task_type = _name("What kind of task it is, such as `documentation`.", load_default="general_reasoning")
+    task_type = name_field("What kind of task it is, such as `documentation`.", load_default="general_reasoning")
     temperature = fields.Float(validate=validate.Range(0, 2))
     max_tokens = fields.Integer(validate=validate.Range(1, 1_000_000))
     json = fields.Boolean(load_default=False, metadata={"description": "The answer must be JSON."})
@@ -67,7 +68,7 @@ class QuestionSchema(Schema):
 class ExecuteSchema(QuestionSchema):
     """A question, and how the model is chosen."""
 
-    model = _name("This model, and no other unless `fallback` is given.")
+    model = name_field("This model, and no other unless `fallback` is given.")
     tier = fields.String(validate=validate.OneOf(TIERS), metadata={"description": "Where the choice begins."})
     max_latency_ms = fields.Float(validate=validate.Range(0.001))
     max_cost_usd = fields.Float(validate=validate.Range(0))
@@ -91,7 +92,7 @@ class ExecuteSchema(QuestionSchema):
 class CompareSchema(QuestionSchema):
     """One question to several models."""
 
-    models = fields.List(_name("A model's name."), required=True, validate=validate.Length(2, MAX_MODELS))
+    models = fields.List(name_field("A model's name."), required=True, validate=validate.Length(2, MAX_MODELS))
     timeout_s = fields.Float(
         load_default=60.0,
         validate=validate.Range(0.001, SYNC_TIMEOUT_S),
@@ -202,150 +203,3 @@ class ComparisonSchema(Schema):
         metadata={"description": "Of the highest quality, of equal ones the fastest; null without an answer."},
     )
     results = fields.List(fields.Nested(ComparedSchema), required=True)
-
-
-class NewEndpointSchema(Schema):
-    """An endpoint as an administrator adds it."""
-
-    name = fields.String(
-        required=True,
-        validate=Whole(r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$", error="must be of a-z 0-9 . _ -"),
-        metadata={"example": "workstation"},
-    )
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
-    url = fields.String(
-        required=True, validate=validate.Length(8, 400), metadata={"example": "http://127.0.0.1:11434"}
-    )
-    tier = fields.String(required=True, validate=validate.OneOf(TIERS))
-    models = fields.List(
-        _name("A name, or a pattern such as `llama3*`."),
-        validate=validate.Length(0, 1000),
-        metadata={"description": "Which of its models may be used; all if not given."},
-    )
-    model_tiers = fields.Dict(
-        keys=_name("A name or a pattern."),
-        values=fields.String(validate=validate.OneOf(TIERS)),
-        metadata={"description": "Tiers of models that have another than the endpoint's."},
-    )
-    provider = _name("Whom its executions are recorded under; by default the kind.")
-    secret = fields.String(
-        validate=Whole(r"^[A-Z][A-Z0-9_]{0,62}$", error="must be the NAME of a secret"),
-        metadata={"description": "NAME of the key, which OMNINODE_SECRET_NAME holds where the lab runs."},
-    )
-    max_concurrency = fields.Integer(validate=validate.Range(1, 10_000), load_default=4)
-    connect_timeout_s = fields.Float(validate=validate.Range(0.001, 600), load_default=3.0)
-    first_token_timeout_s = fields.Float(validate=validate.Range(0.001, 600), load_default=60.0)
-    enabled = fields.Boolean(load_default=True)
-
-
-class EndpointSchema(Schema):
-    """An endpoint and how it does."""
-
-    id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
-    url = fields.String(required=True)
-    tier = fields.String(required=True, validate=validate.OneOf(TIERS))
-    models = fields.List(fields.String(), required=True)
-    model_tiers = fields.Dict(required=True)
-    provider = fields.String(required=True, allow_none=True)
-    secret = fields.String(required=True, allow_none=True)
-    max_concurrency = fields.Integer(required=True)
-    connect_timeout_s = fields.Float(required=True)
-    first_token_timeout_s = fields.Float(required=True)
-    enabled = fields.Boolean(required=True)
-    state = fields.String(required=True, validate=validate.OneOf(ENDPOINT_STATES))
-    checked_at = fields.DateTime(required=True, format="iso", allow_none=True)
-    check_latency_ms = fields.Float(required=True, allow_none=True)
-    check_error = fields.String(required=True, allow_none=True)
-    circuit = fields.String(required=True, validate=validate.OneOf(CIRCUIT_STATES))
-    failures = fields.Integer(required=True, metadata={"description": "Failed calls in a row."})
-    circuit_until = fields.DateTime(required=True, format="iso", allow_none=True)
-    paused_until = fields.DateTime(required=True, format="iso", allow_none=True)
-    calls = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Under way now; null where Redis does not say."}
-    )
-    model_count = fields.Integer(required=True)
-    created_at = fields.DateTime(required=True, format="iso")
-    updated_at = fields.DateTime(required=True, format="iso")
-
-
-class EndpointsSchema(Schema):
-    """All endpoints, by name."""
-
-    items = fields.List(fields.Nested(EndpointSchema), required=True)
-
-
-class LabHealthSchema(Schema):
-    """How the lab is."""
-
-    status = fields.String(
-        required=True, validate=validate.OneOf(("healthy", "degraded", "unhealthy", "unconfigured"))
-    )
-    endpoints = fields.List(fields.Nested(EndpointSchema), required=True)
-
-
-class ModelPlaceSchema(Schema):
-    """A model at one endpoint."""
-
-    endpoint = fields.String(required=True)
-    kind = fields.String(required=True)
-    provider = fields.String(required=True)
-    tier = fields.String(required=True, validate=validate.OneOf(TIERS))
-    available = fields.Boolean(required=True)
-    details = fields.Dict(required=True)
-
-
-class ModelSchema(Schema):
-    """A model that may be asked."""
-
-    model = fields.String(required=True)
-    available = fields.Boolean(required=True, metadata={"description": "Whether one of its endpoints takes calls."})
-    endpoints = fields.List(fields.Nested(ModelPlaceSchema), required=True)
-
-
-class ModelsSchema(Schema):
-    """All models, by name."""
-
-    items = fields.List(fields.Nested(ModelSchema), required=True)
-
-
-class ReportQuerySchema(Schema):
-    """Which time to report on."""
-
-    hours = fields.Float(load_default=24.0, validate=validate.Range(0.01, 168))
-
-
-class QuantilesSchema(Schema):
-    """A distribution in milliseconds."""
-
-    mean = fields.Float(required=True, allow_none=True)
-    p50 = fields.Float(required=True, allow_none=True)
-    p90 = fields.Float(required=True, allow_none=True)
-    p95 = fields.Float(required=True, allow_none=True)
-    p99 = fields.Float(required=True, allow_none=True)
-
-
-class PerformanceSchema(Schema):
-    """How an endpoint, or a model, did; latencies are those of attempts that succeeded."""
-
-    name = fields.String(required=True)
-    attempts = fields.Integer(required=True)
-    success_rate = fields.Float(required=True)
-    escalations = fields.Integer(required=True)
-    latency_ms = fields.Nested(QuantilesSchema, required=True)
-    first_token_latency_ms = fields.Nested(QuantilesSchema, required=True)
-    input_tokens = fields.Integer(required=True)
-    output_tokens = fields.Integer(required=True)
-    tokens_per_second = fields.Float(required=True, allow_none=True)
-    quality_score = fields.Float(required=True, allow_none=True)
-    errors = fields.Dict(required=True, metadata={"description": "Failed attempts by error type."})
-
-
-class ReportSchema(Schema):
-    """How the lab's endpoints and models did lately."""
-
-    since = fields.DateTime(required=True, format="iso")
-    until = fields.DateTime(required=True, format="iso")
-    endpoints = fields.List(fields.Nested(PerformanceSchema), required=True)
-    models = fields.List(fields.Nested(PerformanceSchema), required=True)

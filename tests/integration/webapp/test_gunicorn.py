@@ -24,6 +24,7 @@ from tasks.access.service import AccessService
 from tasks.db.pool import Database
 from tasks.settings import Settings, load_settings
 from tests.integration.webapp.support import HOOK, closed_port
+from tests.lab_server import Behaviour, Gate, LabServer
 from webapp.stack.process import ServerProcess
 
 ROOT = Path(__file__).parents[3]
@@ -129,7 +130,7 @@ def headers(server: Server) -> dict[str, str]:
 def headers_for(database_url: str, redis_url: str) -> dict[str, str]:
     """What a client with a key of its own sends."""
     db = Database(load_settings({"DATABASE_URL": database_url, "REDIS_URL": redis_url}), "test")
-    _, secret = AccessService(db).create("tester", ["hooks:write", "hooks:read"])
+    _, secret = AccessService(db).create("tester", ["hooks:write", "hooks:read", "admin"])
     db.close()
     return {"X-API-Key": secret, "Content-Type": "application/json"}
 
@@ -263,3 +264,36 @@ def test_a_frozen_database_holds_up_no_greenlet_for_long_and_repeats_store_each_
         again = list(pool.map(post, [*range(100, 120), *range(100, 120)]))
     assert {status for status, _, _ in again} == {202}
     assert len({answer["event_id"] for _, answer, _ in again}) == 20
+
+
+def test_questions_that_wait_for_a_model_hold_nobody_up_and_answers_stream(
+    server: Server, headers: dict[str, str]
+) -> None:
+    models, gate = LabServer().start(), Gate()
+    models.behave("slow", Behaviour(gate=gate))
+    models.behave("m", Behaviour(("a", "b", "c"), delay_s=0.5))
+    endpoint = {"name": "gunicorn", "kind": "openai", "url": models.url, "tier": "tiny", "max_concurrency": 50}
+    assert server.ask("POST", "/lab/endpoints", orjson.dumps(endpoint), headers)[0] == 201
+    slow = orjson.dumps({"prompt": "hi", "model": "slow"})
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(server.ask, "POST", "/execute", slow, headers) for _ in range(20)]
+        eventually(lambda: gate.inside == 20)
+        assert server.ask("POST", "/hooks", orjson.dumps(HOOK), headers)[0] == 202
+
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("POST", "/execute", orjson.dumps({"prompt": "hi", "model": "m", "stream": True}), headers)
+        answer = connection.getresponse()
+        began, events, raw = time.monotonic(), [], b""
+        while piece := answer.read1(65_536):
+            events.append((time.monotonic() - began, piece))
+            raw += piece
+        connection.close()
+        assert raw.count(b"event: text") == 3
+        assert b"event: answer" in raw
+        # It came as the model spoke, and not all at its end.
+        assert events[-1][0] - events[0][0] > 0.5
+
+        gate.opened.set()
+        assert {one.result(20)[0] for one in waiting} == {200}
+    server.ask("DELETE", "/lab/endpoints/gunicorn", None, headers)
+    models.stop()
