@@ -95,20 +95,21 @@ RETURNING lab_requests.id, comparison_id, version, attempt, correlation_id, requ
 -- name: waiting --
 -- What the sweeper sends on: questions that wait without a message, or whose worker is gone. Marked, so that a message is
 -- not sent again before it had its time.
-UPDATE lab_requests SET hinted_at = clock_timestamp()
-WHERE id IN (
+WITH pending AS (
     SELECT id FROM lab_requests
     WHERE state = 'pending' AND hinted_at < clock_timestamp() - %(grace_s)s * interval '1 second'
     ORDER BY hinted_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
-) OR id IN (
+), leased AS (
     SELECT id FROM lab_requests
     WHERE state = 'running' AND lease_until < clock_timestamp()
     ORDER BY lease_until
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
+UPDATE lab_requests SET hinted_at = clock_timestamp()
+WHERE id = ANY (ARRAY(SELECT id FROM pending UNION ALL SELECT id FROM leased))
 RETURNING id
 
 -- name: get --
