@@ -23,7 +23,7 @@ from webapp.lab import views as lab
 from webapp.metrics import question_views as models
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
-from webapp.workflows import definition_views, shared
+from webapp.workflows import acts, definition_views, shared
 from webapp.workflows import views as runs
 from webapp.workflows.schemas import ChartSchema
 
@@ -98,6 +98,7 @@ def install(app: Flask) -> None:
     lab.install(app)
     for blueprint in (
         hooks.blueprint,
+        acts.blueprint,
         definition_views.blueprint,
         runs.blueprint,
         tasks,

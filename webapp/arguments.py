@@ -25,8 +25,10 @@ class StrictParser(FlaskParser):
         "query": RAISE,
     }
 
-    def load_json(self, req: Request, _schema: Schema) -> Any:
-        """The strictly parsed body."""
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """The strictly parsed body; none at all is an empty object, where nothing in it is required."""
+        if body.is_absent(req) and not any(field.required for field in schema.fields.values()):
+            return {}
         return body.read_json(req, services().settings.json_max_depth)
 
     def handle_error(self, error: ValidationError, *_args: Any, **_kwargs: Any) -> NoReturn:

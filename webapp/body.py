@@ -45,6 +45,11 @@ class _BigInteger:
     """Stands where an integer of more than 64 bits stood in the text."""
 
 
+def is_absent(request: Request) -> bool:
+    """Whether the request comes without a body."""
+    return not request.content_length and "Transfer-Encoding" not in request.headers
+
+
 def read_json(request: Request, max_depth: int) -> Any:
     """The value of the request's body, checked as ``check`` does. The body is read and parsed once.
 

@@ -32,7 +32,6 @@ from tasks.settings import Settings
 from tasks.states.service import TaskStateService
 from tasks.workflows.attending import attender
 from tasks.workflows.definition.context import Known
-from tasks.workflows.reading import Reading
 from tasks.workflows.schedules.clock import LOOK, QUEUE
 from tasks.workflows.schedules.service import ScheduleService
 from tasks.workflows.service import WorkflowService
@@ -54,7 +53,7 @@ class Services:
     tasks: TaskStateService
     questions: QuestionService
     regressions: RegressionService
-    reading: Reading
+    workflows: WorkflowService
     known: Callable[[], Known]
     lab: LabService
     carried: CarriedQuestions
@@ -74,6 +73,7 @@ def install(app: Flask, settings: Settings) -> None:
         return True
 
     prices = PriceService(runtime.db)
+    workflows = WorkflowService(runtime.db, settings, attender(celery))
     app.extensions["bridge"] = Services(
         settings=settings,
         runtime=runtime,
@@ -85,13 +85,13 @@ def install(app: Flask, settings: Settings) -> None:
         tasks=TaskStateService(runtime.db),
         questions=QuestionService(runtime.db, prices),
         regressions=RegressionService(runtime.db, prices),
-        reading=Reading(runtime.db),
+        workflows=workflows,
         known=knower(celery, settings),
         lab=lab_of(runtime),
         carried=carried_by(celery),
         schedules=ScheduleService(
             runtime.db,
-            WorkflowService(runtime.db, settings, attender(celery)),
+            workflows,
             lambda: send_hint(celery, LOOK, [], QUEUE),
         ),
         triggers=TriggerService(runtime.db),

@@ -70,11 +70,14 @@ class Workings:
         return found
 
     def is_templated(self, place: int) -> bool:
-        """Whether a step's arguments are not simply those of the definition."""
+        """Whether a step's arguments are worth keeping in its row: they are not simply those of the definition, or
+        somebody looks for them there (what is to be decided)."""
         found = self._templated.get(place)
         if found is None:
             action = self.stored.places.steps[place].action
-            found = action.kind not in DECIDERS and OPENING.encode() in orjson.dumps(action.arguments)
+            found = action.kind == "approve" or (
+                action.kind not in DECIDERS and OPENING.encode() in orjson.dumps(action.arguments)
+            )
             self._templated[place] = found
         return found
 

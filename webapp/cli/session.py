@@ -93,9 +93,19 @@ class Session:
         return TaskStateService(self.db)
 
     @cached_property
+    def workflows(self) -> WorkflowService:
+        """The workflow service, its hints sent."""
+        return WorkflowService(self.db, self.settings, attender(self.celery))
+
+    @property
     def reading(self) -> Reading:
         """What is shown of workflow runs."""
-        return Reading(self.db)
+        return self.workflows.reading
+
+    @property
+    def actor(self) -> str:
+        """Who runs the command, for the journal and the audit log."""
+        return f"cli:{_user()}"
 
     @cached_property
     def prices(self) -> PriceService:
@@ -115,18 +125,12 @@ class Session:
     @cached_property
     def schedules(self) -> ScheduleService:
         """Schedules, a worker being asked to look at them."""
-        workflows = WorkflowService(self.db, self.settings, attender(self.celery))
-        return ScheduleService(self.db, workflows, lambda: send_hint(self.celery, LOOK, [], QUEUE))
+        return ScheduleService(self.db, self.workflows, lambda: send_hint(self.celery, LOOK, [], QUEUE))
 
     @cached_property
     def triggers(self) -> TriggerService:
         """Triggers."""
         return TriggerService(self.db)
-
-    @property
-    def actor(self) -> str:
-        """Who runs the command, for the journal and the audit log."""
-        return f"cli:{_user()}"
 
     @cached_property
     def lab(self) -> LabService:

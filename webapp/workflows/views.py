@@ -41,7 +41,7 @@ def list_runs(query: dict[str, Any]) -> dict[str, Any]:
 
     Newest first, by name, state, tag and time of submission.
     """
-    page = services().reading.runs(
+    page = services().workflows.reading.runs(
         name=query.get("name"),
         search=query.get("search"),
         state=query.get("state"),
@@ -64,7 +64,7 @@ def list_active(query: dict[str, Any]) -> dict[str, Any]:
 
     Newest first.
     """
-    page = services().reading.runs(
+    page = services().workflows.reading.runs(
         name=query.get("name"),
         search=query.get("search"),
         tag=query.get("tag"),
@@ -84,7 +84,7 @@ def get_status(run_id: UUID) -> dict[str, Any]:
 
     Its state, how many steps are in each state, and who is waited for. Small however large the run is.
     """
-    return {**services().reading.status(run_id), "links": links(run_id)}
+    return {**services().workflows.reading.status(run_id), "links": links(run_id)}
 
 
 @blueprint.route("/workflows/<uuid:run_id>", methods=["GET"])
@@ -97,7 +97,7 @@ def get_run(query: dict[str, Any], run_id: UUID) -> dict[str, Any]:
 
     With its input, output, journal and the first 100 steps; `next_steps` leads to the others. Large values are cut.
     """
-    reading = services().reading
+    reading = services().workflows.reading
     run = reading.run(run_id, whole=query["whole"])
     steps = reading.steps(run_id, limit=_STEPS_SHOWN)
     following = f"{links(run_id)['steps']}?cursor={steps.next_cursor}" if steps.next_cursor else None
@@ -114,7 +114,7 @@ def list_steps(query: dict[str, Any], run_id: UUID) -> dict[str, Any]:
 
     Each after those that it needs; by state. Large outputs are cut.
     """
-    page = services().reading.steps(
+    page = services().workflows.reading.steps(
         run_id, limit=query["limit"], cursor=cursor_of(query, 1), state=query.get("state")
     )
     return {"items": page.items, "next": next_link(page)}
@@ -132,7 +132,7 @@ def get_step(query: dict[str, Any], run_id: UUID, key: str) -> dict[str, Any]:
 
     With its arguments, output, attempts and journal. Large values are cut, unless `whole` is asked for.
     """
-    return services().reading.step(run_id, no_nul(key, "step"), whole=query["whole"])
+    return services().workflows.reading.step(run_id, no_nul(key, "step"), whole=query["whole"])
 
 
 @blueprint.route("/workflows/<uuid:run_id>/chart", methods=["GET"])
@@ -146,7 +146,7 @@ def get_chart(query: dict[str, Any], run_id: UUID) -> Response:
     Its steps with their states, as a Mermaid flowchart or as nodes and edges. Of a large run, fan-outs and lines are
     one node each.
     """
-    chart = services().reading.chart(run_id, most=query["nodes"])
+    chart = services().workflows.reading.chart(run_id, most=query["nodes"])
     if query["format"] == "mermaid":
         return Response(mermaid(chart), content_type="text/plain; charset=utf-8")
     return Response(dumps({**chart, "links": links(run_id)}), content_type="application/json")

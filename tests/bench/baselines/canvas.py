@@ -45,7 +45,9 @@ def make(redis_url: str) -> Celery:
 
 def line(app: Celery, steps: int, n: int) -> AsyncResult[Any]:
     """``steps`` one after the other."""
-    made: AsyncResult[Any] = chain(*(app.signature("canvas.fib", (n,), immutable=True) for _ in range(steps))).apply_async()
+    made: AsyncResult[Any] = chain(
+        *(app.signature("canvas.fib", (n,), immutable=True) for _ in range(steps))
+    ).apply_async()
     return made
 
 

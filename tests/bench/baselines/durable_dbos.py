@@ -31,7 +31,12 @@ def line(steps: int, n: int) -> int:
 def main() -> None:
     """Runs the line twice, and prints how long the second one took."""
     url, steps, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    config: DBOSConfig = {"name": "bench", "system_database_url": url, "log_level": "ERROR", "run_admin_server": False}
+    config: DBOSConfig = {
+        "name": "bench",
+        "system_database_url": url,
+        "log_level": "ERROR",
+        "run_admin_server": False,
+    }
     DBOS(config=config)
     DBOS.launch()
     try:

@@ -67,7 +67,8 @@ def is_a_finding(_context: Any, failure: Any, _case: Any, response: Any) -> bool
     """Whether a failed check tells of a fault: not where a rule of ours can't be said in JSON Schema."""
     if isinstance(failure, RejectedPositiveData) and response.status_code == 422:
         problem = response.json()
-        known = {"/cursor", "/Idempotency-Key"}  # opaque; and the draft's quoting
+        # Opaque; the draft's quoting; and which of two fields there must be.
+        known = {"/cursor", "/Idempotency-Key", "/definition", "/version"}
         return not (
             {error["pointer"].split("/")[1] for error in problem["errors"] if error["pointer"]} <= _OF_BEGINNINGS
             or problem["code"] in ("IDEMPOTENCY_1", "WORKFLOW_1")  # of a definition, the schema tells an editor more

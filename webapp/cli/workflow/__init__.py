@@ -1,6 +1,7 @@
 """``omninode workflow``: definitions, runs and what may be done with them.
 
-``defining.py`` has the commands of definitions, ``submitting.py`` begins runs, ``looking.py`` shows them.
+``defining.py`` has the commands of definitions, ``submitting.py`` begins runs, ``looking.py`` shows them,
+``steering.py`` pauses, cancels, signals, decides.
 """
 
 from webapp.cli.workflow.group import group

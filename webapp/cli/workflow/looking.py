@@ -57,11 +57,6 @@ _STEP_SHOWN = (
 )
 
 
-def exit_code(state: str) -> int:
-    """Of a run that ended so: 0 where it succeeded, 124 where its time ran out, else 1."""
-    return 0 if state == "succeeded" else TIMED_OUT if state == "timed_out" else 1
-
-
 @click.command("list", cls=SessionCommand)
 @click.option("--name", help="The workflow's name.")
 @click.option("--search", help="A part of the name.")
@@ -137,9 +132,7 @@ def show(
 def watch_run(session: Session, /, workflow_id: UUID, timeout_s: float | None) -> None:
     """Watch a run until it ends. Exits with 0 where it succeeds, 1 where it does not, 124 when the time is up."""
     follow(session, workflow_id, lambda most: session.reading.chart(workflow_id, most=most), timeout_s)
-    run = session.reading.run(workflow_id)
-    write_end(session, run)
-    raise Failed(exit_code(run["state"]))
+    write_end(session, session.reading.run(workflow_id))
 
 
 def follow(session: Session, run_id: UUID, look: Callable[[int], dict[str, Any]], timeout_s: float | None) -> None:
@@ -157,14 +150,15 @@ def follow(session: Session, run_id: UUID, look: Callable[[int], dict[str, Any]]
 
 
 def write_end(session: Session, run: Mapping[str, Any]) -> None:
-    """What a run that ended gave, or why it failed."""
+    """What a run that ended gave, or why it failed. Raises Failed with the exit code where it did not succeed."""
     if session.as_json:
         session.out.json(run)
-        return
-    if run["error"]:
+    elif run["error"]:
         session.out.line(f"{run['error_code'] or 'error'}: {run['error']}", "red")
-    if run["output"] is not None:
+    if run["output"] is not None and not session.as_json:
         session.out.record({"output": run["output"]})
+    if run["state"] != "succeeded":
+        raise Failed(TIMED_OUT if run["state"] == "timed_out" else 1)
 
 
 def write_head(session: Session, run: Mapping[str, Any]) -> None:

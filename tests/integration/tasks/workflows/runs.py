@@ -14,7 +14,7 @@ from tasks.ids import new_id
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
 from tasks.workflows import definitions
-from tasks.workflows.definition.model import WorkflowDefinition
+from tasks.workflows.definition.model import StepDefinition, WorkflowDefinition
 from tasks.workflows.states import RUN, STEP
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -27,12 +27,13 @@ VALUES (%(id)s, %(definition_id)s, %(name)s, %(version)s, %(state)s, 5, %(tags)s
 _STEPS = """
 INSERT INTO steps (run_id, place, key, kind, state, pending, queue, priority, attempt, lease_token, waits_for,
                    signal_name, arguments, output, error, started_at, finished_at, due_at)
-SELECT %(id)s, place, key, kind, state, 0, 'workflows', 5, coalesce(attempt, 1),
+SELECT %(id)s, place, key, kind, state, pending, 'workflows', 5, coalesce(attempt, 1),
        CASE WHEN state = 'running' THEN gen_random_uuid() END, waits_for, signal_name, arguments, output, error,
        started_at, finished_at, due_at
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS row (
-    place integer, key text, kind text, state text, attempt integer, waits_for text, signal_name text,
-    arguments jsonb, output jsonb, error text, started_at timestamptz, finished_at timestamptz, due_at timestamptz
+    place integer, key text, kind text, state text, pending integer, attempt integer, waits_for text,
+    signal_name text, arguments jsonb, output jsonb, error text, started_at timestamptz, finished_at timestamptz,
+    due_at timestamptz
 )
 """
 
@@ -68,10 +69,7 @@ def put_run(
             },
         )
         given = steps or {}
-        rows = [
-            _row(place, step.key, step.kind, given.get(step.key, {}))
-            for place, step in enumerate(stored.places.steps)
-        ]
+        rows = [_row(place, step, given) for place, step in enumerate(stored.places.steps)]
         tx.execute(_STEPS, {"id": run_id, "rows": orjson.dumps(rows).decode()})
         append(tx, [JournalEvent("run", str(run_id), 1, "workflow-submitted", {"state": "pending"})])
     return run_id
@@ -88,8 +86,11 @@ def tell(tx: Transaction, run_id: UUID, key: str, *changes: Mapping[str, Any]) -
     )
 
 
-def _row(place: int, key: str, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    state = given.get("state", "pending")
+def _row(place: int, step: StepDefinition, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    own = given.get(step.key, {})
+    pending = sum(not STEP.is_terminal(given.get(key, {}).get("state", "pending")) for key in step.needs)
+    state = own.get("state", "pending")
     ended = {"finished_at": BEGIN + timedelta(seconds=place + 1)} if STEP.is_terminal(state) else {}
     begun = {} if state in ("pending", "ready") else {"started_at": BEGIN + timedelta(seconds=place)}
-    return {"place": place, "key": key, "kind": kind, "state": state, **begun, **ended, **given}
+    row = {"place": place, "key": step.key, "kind": step.kind, "state": state, "pending": pending}
+    return {**row, **begun, **ended, **own}
