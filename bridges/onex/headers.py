@@ -24,12 +24,19 @@ class EventHeaders:
         self._source: Header = ("ce_source", source.encode())
         self._types: dict[str, Header] = {}
 
-    def of(self, event_id: str, event_type: str, event_timestamp: str, correlation_id: str | None) -> list[Header]:
-        """The headers of an event whose fields are valid."""
+    def of(
+        self,
+        event_id: str,
+        event_type: str,
+        event_timestamp: str,
+        correlation_id: str | None,
+        topic_class: str | None = None,
+    ) -> list[Header]:
+        """The headers of an event whose fields are valid; ``topic_class``: where it is not that of its type."""
         headers = [
             ("ce_id", event_id.encode()),
             self._source,
-            self._type_of(event_type),
+            self._type_of(event_type, topic_class),
             _SPEC_VERSION,
             ("ce_time", event_timestamp.encode()),
             _CONTENT_TYPE,
@@ -41,7 +48,9 @@ class EventHeaders:
                 headers.append(("traceparent", trace.encode()))
         return headers
 
-    def _type_of(self, event_type: str) -> Header:
+    def _type_of(self, event_type: str, topic_class: str | None) -> Header:
+        if topic_class is not None:
+            return ("ce_type", cloud_event_type(event_type, topic_class=topic_class).encode())
         header = self._types.get(event_type)
         if header is None:
             header = self._types[event_type] = ("ce_type", cloud_event_type(event_type).encode())

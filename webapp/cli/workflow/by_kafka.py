@@ -84,7 +84,7 @@ def _command(settings: Settings, order: Mapping[str, Any]) -> OnexEnvelopeV1:
 
 def _send(settings: Settings, topic: str, command: OnexEnvelopeV1) -> None:
     headers = EventHeaders(settings.environment, command.source_node_id).of(
-        command.event_id, command.event_type, command.event_timestamp, command.correlation_id
+        command.event_id, command.event_type, command.event_timestamp, command.correlation_id, "cmd"
     )
     producer = KafkaPythonProducer(settings)
     try:

@@ -45,3 +45,8 @@ def test_a_whole_traceparent_keeps_its_trace_and_flags():
 
 def test_a_span_of_zeros_is_left_out():
     assert traceparent(TRACE_ID, "01a20976-3cfc-79d2-0000-000000000000") is None
+
+
+def test_the_type_names_the_class_that_is_given() -> None:
+    headers = dict(EventHeaders("test", "node").of("e", "workflow-execute", "2026-01-01T00:00:00Z", None, "cmd"))
+    assert headers["ce_type"] == b"omninode_bridge.onex.cmd.workflow-execute.v1"
