@@ -1,4 +1,4 @@
-"""Two example tasks that are always there, to try the system with."""
+"""Two example tasks that are always there, to try the system with: for Celery, and as steps of workflows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import time
 
 from celery import shared_task
 
+from tasks.workflows.functions import step
+
 _LARGEST_N = 10_000
 
 
 @shared_task(name="demo.fib")
+@step("demo.fib")
 def fib(n: int) -> int:
     """The ``n``-th Fibonacci number, for 0 ≤ n ≤ 10,000. Fails with ValueError outside of that."""
     if not 0 <= n <= _LARGEST_N:
@@ -21,6 +24,7 @@ def fib(n: int) -> int:
 
 
 @shared_task(name="demo.sleep")
+@step("demo.sleep")
 def sleep(seconds: float) -> None:
     """Does nothing for ``seconds``."""
     time.sleep(seconds)

@@ -38,7 +38,10 @@ def checkout(server_folder: Path) -> Iterator[Path]:
     (folder / ".venv").symlink_to(Path(sys.prefix))
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    environ = {**os.environ, "OMNINODE_IMPORTS": ",".join(name.removesuffix(".py") for name in FILES)}
+    environ = {
+        **os.environ,
+        "OMNINODE_IMPORTS": ",".join(name.removesuffix(".py") for name in FILES if name.endswith(".py")),
+    }
     omninode = ".venv/bin/omninode"
     started = subprocess.run(
         [omninode, "up", "--detach"],

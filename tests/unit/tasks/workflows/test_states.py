@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,12 @@ def test_transitions_are_distinct_and_name_known_states(chart: Chart) -> None:
 def test_a_terminal_state_is_left_only_by_a_human(chart: Chart) -> None:
     causes = {t.cause for t in chart.transitions if t.source in chart.terminal}
     assert all(cause.startswith(("retry", "compensate")) for cause in causes)
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda c: c.name)
+def test_the_architecture_shows_the_chart_as_it_is(chart: Chart) -> None:
+    shown = (Path(__file__).parents[4] / "ARCHITECTURE.md").read_text()
+    assert f"```mermaid\n{chart.mermaid()}```" in shown
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda c: c.name)
