@@ -45,7 +45,7 @@ class Reading:
         decision from outside moves on."""
         with self._db.transaction() as tx:
             head = _head(tx, run_id)
-            return {**_without_id(head), **_counts(tx, run_id), "waiting": _waiting(tx, run_id)}
+            return {**_without_id(head), **_counts(tx, run_id), "waiting": _waiting(tx, head)}
 
     def run(self, run_id: UUID, *, whole: bool = False) -> dict[str, Any]:
         """A run with input, output and ``journal``; values are cut at 64 k characters, unless ``whole``."""
@@ -57,7 +57,7 @@ class Reading:
             return {
                 **_without_id(with_values(row, cut, "input", "output")),
                 **_counts(tx, run_id),
-                "waiting": _waiting(tx, run_id),
+                "waiting": _waiting(tx, row),
                 "journal": journal.of_aggregate(tx, RUN_AGGREGATE, str(run_id)),
             }
 
@@ -191,8 +191,16 @@ def _counts(tx: Transaction, run_id: UUID) -> dict[str, Any]:
     }
 
 
-def _waiting(tx: Transaction, run_id: UUID) -> list[dict[str, Any]]:
-    return tx.all(QUERIES["waiting"], {"id": run_id, "limit": _WAITING})
+def _waiting(tx: Transaction, head: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = tx.all(QUERIES["waiting"], {"id": head["workflow_id"], "limit": _WAITING})
+    if not rows:
+        return []
+    steps = _definition(tx, head).places.steps
+    for row in rows:
+        # Arguments are kept with the row where they were rendered; else the definition says them.
+        said = steps[row.pop("place")].action.arguments
+        row["message"] = row["message"] or said.get("message")
+    return rows
 
 
 def _place_of(tx: Transaction, stored: StoredDefinition, run_id: UUID, key: str) -> int:
@@ -207,11 +215,14 @@ def _place_of(tx: Transaction, stored: StoredDefinition, run_id: UUID, key: str)
 
 def _step(stored: StoredDefinition, row: Mapping[str, Any], cut: int, *values: str) -> dict[str, Any]:
     shown = with_values(row, cut, *values)
-    place, undone = shown.pop("place"), shown.pop("compensates")
+    place, undone, child = shown.pop("place"), shown.pop("compensates"), shown.pop("child_run_id")
     steps = stored.places.steps
+    if "arguments" in values and shown["arguments"] is None and shown["attempt"] and place < len(steps):
+        # Kept with the row where they were rendered; else the definition says them.
+        shown["arguments"] = steps[place].action.arguments
     return {
         **shown,
-        "child_workflow_id": shown.pop("child_run_id"),
+        "child_workflow_id": child,
         "compensates": None if undone is None else steps[undone].key,
         "needs": list(steps[place].needs) if place < len(steps) else [],
     }

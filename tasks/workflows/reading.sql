@@ -22,7 +22,7 @@ FROM steps WHERE run_id = %(id)s GROUP BY state
 
 -- name: waiting --
 -- What somebody outside can move on: decisions and signals, the first by place.
-SELECT key, kind, waits_for, signal_name, left(arguments ->> 'message', 500) AS message, started_at AS since
+SELECT place, key, kind, waits_for, signal_name, left(arguments ->> 'message', 500) AS message, started_at AS since
 FROM steps
 WHERE run_id = %(id)s AND state = 'waiting' AND waits_for IN ('signal', 'decision')
 ORDER BY place
