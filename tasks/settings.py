@@ -99,7 +99,12 @@ class Settings:
     shed_journal_lag_s: float = _number(60.0, 0.1, 86_400)
 
     # Model metrics: rows that one task adds to the rollups at once.
-    metrics_chunk_rows: int = _number(2_500, 1, 10_000)
+    metrics_chunk_rows: int = _number(5_000, 1, 10_000)
+    # How long a chord may take with a batch before others carry on with what is left of it.
+    metrics_lease_s: float = _number(15.0, 0.1, 3600)
+    # For each web process: how many batches may be read and written at once; others wait.
+    metrics_accept_limit: int = _number(3, 1, 1000)
+    retention_executions_days: int = _number(90, 1, 36_500)
     # The AI Lab. How long a call's slot at its endpoint outlives a killed process; how many processes share an
     # endpoint's limit while Redis is away; how long the best model is waited for before a lesser one is asked.
     lab_slot_lease_s: float = _number(15.0, 0.5, 600)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -92,3 +92,19 @@ class Recorded:
 
     batch_id: UUID | None
     duplicates: frozenset[str]
+
+
+class Chunk(NamedTuple):
+    """A part of a batch, by its place."""
+
+    batch_id: UUID
+    number: int
+
+
+class Piece(NamedTuple):
+    """The raw rows of a chunk: those of the batch whose ids are in the range. ``rows`` is how many there are."""
+
+    batch_id: UUID
+    first_id: int
+    last_id: int
+    rows: int

@@ -40,6 +40,7 @@ _OWN_IMPORTS = (
     "tasks.metrics.regressions.jobs",
     "tasks.workflows.schedules.jobs",
     "tasks.workflows.triggers.jobs",
+    "tasks.metrics.jobs",
     "tasks.demo",
 )
 

@@ -35,6 +35,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "hooks.retention": 600.0,
         "journal.partitions": 600.0,
         "metrics.regressions": settings.regression_check_interval_s,
+        "metrics.sweep": sweep_s,
+        "metrics.retention": 600.0,
         "states.retention": 600.0,
         "access.retention": 3600.0,
         "lab.retention": 3600.0,
