@@ -29,6 +29,7 @@ from webapp import (
     telemetry,
 )
 from webapp.hooks import lane
+from webapp.metrics import telemetry as metrics_telemetry
 
 
 class BridgeFlask(Flask):
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     body.install(app)
     problems.install(app)
     numbers = telemetry.install(app)
+    metrics_telemetry.install(app, numbers.registry)
     lane.install_refusals(app)
     auth.install(app)
     limits.install(app)

@@ -21,6 +21,8 @@ from webapp.json_provider import dumps
 from webapp.lab import endpoint_views as lab_endpoints
 from webapp.lab import views as lab
 from webapp.metrics import question_views as models
+from webapp.metrics import views as executions
+from webapp.metrics.schemas import ExecutionBatchSchema
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
 from webapp.workflows import acts, definition_views, shared
@@ -94,6 +96,7 @@ def install(app: Flask) -> None:
     _describe_shared(api)
     hooks.install(app)
     shared.install(app)
+    executions.install(app)
     checks.install(app)
     lab.install(app)
     for blueprint in (
@@ -104,6 +107,7 @@ def install(app: Flask) -> None:
         tasks,
         health,
         models.blueprint,
+        executions.blueprint,
         lab.blueprint,
         lab_endpoints.blueprint,
     ):
@@ -124,6 +128,7 @@ def _version() -> str:
 def _describe_shared(api: BridgeApi) -> None:
     components = api.spec.components
     components.schema("Batch", schema=BatchSchema)
+    components.schema("ExecutionBatch", schema=ExecutionBatchSchema)
     components.schema("Chart", schema=ChartSchema)
     components.schema("ReplayMany", schema=ReplayManySchema)
     components.security_scheme(

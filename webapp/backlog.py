@@ -61,7 +61,8 @@ class BacklogCollector(Collector):
     def _read(self) -> list[Metric]:
         up = GaugeMetricFamily("omninode_postgresql_up", "Whether PostgreSQL answered the last time it was asked.")
         try:
-            found = [*self._inbox(), *self._relay(), *self._tasks(), *self._workers(), *lab.gauges(self._services)]
+            found = [*self._inbox(), *self._relay(), *self._tasks(), *self._metrics(), *self._workers()]
+            found += lab.gauges(self._services)
         except BridgeError as problem:
             log.warning("backlog-unreadable", extra={"code": problem.code})
             up.add_metric([], 0)
@@ -79,6 +80,11 @@ class BacklogCollector(Collector):
         )
         oldest.add_metric([], stats["oldest_received_s"])
         return [inbox, oldest]
+
+    def _metrics(self) -> list[Metric]:
+        rows = GaugeMetricFamily("omninode_metrics_waiting_rows", "Recorded rows that the rollups do not hold yet.")
+        rows.add_metric([], self._services.metrics.backlog()["rows"])
+        return [rows]
 
     def _workers(self) -> list[Metric]:
         try:

@@ -66,8 +66,12 @@ def read_json(request: Request, max_depth: int) -> Any:
     return value
 
 
-def read_raw(request: Request, media_types: Sequence[str] = ("application/json",)) -> bytes:
+def read_raw(
+    request: Request, media_types: Sequence[str] = ("application/json",), *, encodings: Sequence[str] = ("identity",)
+) -> bytes:
     """The body's bytes, where its headers say that they are of one of ``media_types``, in UTF-8.
+
+    They are as sent: of one of ``encodings``, and still encoded (``webapp.gzipped`` inflates).
 
     Raises: as ``read_json``.
     """
@@ -75,8 +79,10 @@ def read_raw(request: Request, media_types: Sequence[str] = ("application/json",
         raise UnsupportedMedia(f"The body must be sent as Content-Type: {' or '.join(media_types)}.")
     if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMedia("The body is read as UTF-8 only (RFC 8259, section 8.1).")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMedia("The body must not be compressed.")
+    if encoding_of(request) not in encodings:
+        known = [name for name in encodings if name != "identity"]
+        rule = f"may be compressed by {' or '.join(known)} alone" if known else "must not be compressed"
+        raise UnsupportedMedia(f"The body {rule}.")
     limit = request.max_content_length or 0
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
@@ -89,6 +95,11 @@ def read_raw(request: Request, media_types: Sequence[str] = ("application/json",
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
+
+
+def encoding_of(request: Request) -> str:
+    """The request's Content-Encoding, ``identity`` where it names none."""
+    return request.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
 
 
 def parse(raw: bytes) -> Any:
@@ -154,7 +165,12 @@ def _refuse_repeats(value: Any) -> None:
 
 def suspicious(raw: bytes, max_depth: int) -> bool:
     """Whether the text could hold something that ``check`` refuses: cheap, and never wrongly False."""
-    return b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > max_depth or _LONG_NUMBER.search(raw) is not None
+    return b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > max_depth or holds_long_number(raw)
+
+
+def holds_long_number(raw: bytes) -> bool:
+    """Whether the text could hold an integer beyond 64 bits; never wrongly False."""
+    return _LONG_NUMBER.search(raw) is not None
 
 
 def check(value: Any, max_depth: int, pointer: str = "") -> None:

@@ -24,6 +24,7 @@ from tasks.lab.service import LabService, lab_of
 from tasks.metrics.prices.service import PriceService
 from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.regressions.service import RegressionService
+from tasks.metrics.service import MetricsService
 from tasks.queue.app import create_celery
 from tasks.queue.courier import Courier
 from tasks.queue.hints import hint_sender, send_hint
@@ -50,6 +51,7 @@ class Services:
     replays: HookReplays
     admission: Admission
     access: AccessService
+    metrics: MetricsService
     tasks: TaskStateService
     questions: QuestionService
     regressions: RegressionService
@@ -82,6 +84,7 @@ def install(app: Flask, settings: Settings) -> None:
         replays=HookReplays(runtime.db, hint),
         admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
         access=AccessService(runtime.db, TokenVerifier(settings)),
+        metrics=MetricsService(runtime.db, settings, Courier(celery, "metrics.apply", "metrics").wish),
         tasks=TaskStateService(runtime.db),
         questions=QuestionService(runtime.db, prices),
         regressions=RegressionService(runtime.db, prices),

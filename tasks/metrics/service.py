@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
 
 from tasks import correlation
 from tasks.db.pool import Database
-from tasks.errors import FieldError, ValidationFailed
+from tasks.errors import FieldError, NotFound, ValidationFailed
 from tasks.ids import new_id
 from tasks.metrics import store
 from tasks.metrics.model import MAX_BATCH, Execution, Recorded
@@ -54,3 +56,16 @@ class MetricsService:
             return Recorded(None, duplicates)
         self._hint()
         return Recorded(batch_id, duplicates)
+
+    def batch(self, batch_id: UUID) -> dict[str, Any]:
+        """How far a batch is, with ``chunks_applied``. Raises NotFound."""
+        with self._db.transaction() as tx:
+            row = tx.one(store.QUERIES["get_batch"], {"id": batch_id})
+        if row is None:
+            raise NotFound(f"There is no batch {batch_id}.")
+        return row
+
+    def backlog(self) -> dict[str, int]:
+        """How many ``chunks``, and ``rows`` in them, the rollups do not hold yet."""
+        with self._db.transaction() as tx:
+            return tx.one(store.QUERIES["backlog"]) or {"chunks": 0, "rows": 0}

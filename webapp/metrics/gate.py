@@ -1,0 +1,39 @@
+"""How many large bodies one process reads and writes at a time: each takes memory, and a database connection for long.
+
+Others wait their turn, so that hooks find connections however many batches come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask, current_app
+
+from tasks.hooks.admission import Overloaded
+from webapp.services import of
+
+_WAIT_S = 5.0
+_KEY = "bridge-metrics-gate"
+
+
+def install(app: Flask) -> None:
+    """Sets up the gate of ``app``: ``METRICS_ACCEPT_LIMIT`` at once."""
+    app.extensions[_KEY] = threading.BoundedSemaphore(of(app).settings.metrics_accept_limit)
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Waits for a turn, and holds it for the block.
+
+    Raises:
+        Overloaded: it was not this request's turn within 5 s.
+    """
+    gate: threading.BoundedSemaphore = current_app.extensions[_KEY]
+    if not gate.acquire(timeout=_WAIT_S):
+        raise Overloaded("Too many batches are on their way in; send this one again later.")
+    try:
+        yield
+    finally:
+        gate.release()
