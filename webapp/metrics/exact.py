@@ -17,7 +17,7 @@ from tasks.metrics.model import Moment
 class ExactNumber(fields.Float):
     """A JSON number; no text that looks like one, and no truth value."""
 
-    def _deserialize(self, value: Any, _attr: str | None, _data: Any, **_kwargs: Any) -> float:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:  # noqa: ARG002 - as marshmallow calls it
         if type(value) not in (int, float):
             raise self.make_error("invalid", input=value)
         try:
@@ -29,7 +29,7 @@ class ExactNumber(fields.Float):
 class ExactInteger(fields.Integer):
     """A JSON number without fraction or exponent."""
 
-    def _deserialize(self, value: Any, _attr: str | None, _data: Any, **_kwargs: Any) -> int:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ARG002 - as marshmallow calls it
         if type(value) is not int:
             raise self.make_error("invalid", input=value)
         return value
@@ -38,7 +38,7 @@ class ExactInteger(fields.Integer):
 class ExactBoolean(fields.Boolean):
     """``true`` or ``false``, and none of the words for them."""
 
-    def _deserialize(self, value: Any, _attr: str | None, _data: Any, **_kwargs: Any) -> bool:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - as marshmallow calls it
         if type(value) is not bool:
             raise self.make_error("invalid", input=value)
         return value
@@ -47,7 +47,7 @@ class ExactBoolean(fields.Boolean):
 class MomentField(fields.AwareDateTime):
     """A time as RFC 3339 has it, with its offset."""
 
-    def _deserialize(self, value: Any, _attr: str | None, _data: Any, **_kwargs: Any) -> datetime:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ARG002 - as marshmallow calls it
         if not isinstance(value, str):
             raise self.make_error("invalid", input=value, obj_type="datetime")
         try:

@@ -1,4 +1,4 @@
-"""How many large bodies one process reads and writes at a time: each takes memory, and a database connection for long.
+"""How many large bodies one process reads and writes at a time: each takes memory, and a connection for long.
 
 Others wait their turn, so that hooks find connections however many batches come.
 """

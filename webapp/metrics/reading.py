@@ -1,6 +1,6 @@
-"""Reads executions: a whole batch by one compiled decoder where it is plain, else item by item, bad ones with reasons.
+"""Reads executions: a whole batch by one compiled decoder where it is plain, else item by item, with reasons.
 
-The decoder (msgspec, from the annotations of ``Execution``) passes exactly what ``ExecutionSchema`` passes; the schema
+The decoder (msgspec, from the annotations of ``Execution``) passes exactly what ``ExecutionSchema`` passes; that
 words the errors, and is what OpenAPI shows. A test holds the two against each other.
 """
 

@@ -42,7 +42,7 @@ def _count(description: str, **more: Any) -> ExactInteger:
 
 
 class ExecutionSchema(Schema):
-    """One call of a model. OpenTelemetry's names (`gen_ai.request.model`, `gen_ai.usage.input_tokens`, …) pass too."""
+    """One call of a model. OpenTelemetry's names (`gen_ai.request.model`, `gen_ai.usage.input_tokens`) pass too."""
 
     class Meta:
         """Refuses what it does not know."""

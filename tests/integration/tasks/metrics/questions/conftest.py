@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.db.pool import Database
+from tasks.metrics.applying import Applier
 from tasks.metrics.model import Execution
 from tasks.metrics.prices.service import PriceService
 from tasks.metrics.questions.service import QuestionService
@@ -56,8 +57,7 @@ def simulated(
 
 def roll_up(db: Database, settings: Settings) -> None:
     """Brings what was recorded into the rollups."""
-    applying = pytest.importorskip("tasks.metrics.applying")
-    while applying.Applier(db, settings).apply_small():
+    while Applier(db, settings).apply_small():
         pass
 
 
