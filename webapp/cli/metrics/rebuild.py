@@ -7,13 +7,13 @@ from datetime import datetime
 import click
 
 from tasks.metrics.rebuilding import Rebuilder
-from webapp.cli.command import pass_session
+from webapp.cli.command import SessionCommand, pass_session
 from webapp.cli.session import Session
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-@click.command()
+@click.command(cls=SessionCommand)
 @click.option("--from", "first", type=_DAY, required=True, help="The first day, in UTC.")
 @click.option("--to", "last", type=_DAY, required=True, help="The last day, in UTC.")
 @pass_session
