@@ -21,6 +21,7 @@ from tasks.queue.telemetry import told
 from webapp.health.relays import relay_of
 from webapp.lab import telemetry as lab
 from webapp.services import Services
+from webapp.workflows import telemetry as workflows
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class BacklogCollector(Collector):
         up = GaugeMetricFamily("omninode_postgresql_up", "Whether PostgreSQL answered the last time it was asked.")
         try:
             found = [*self._inbox(), *self._relay(), *self._tasks(), *self._metrics(), *self._workers()]
-            found += lab.gauges(self._services)
+            found += [*lab.gauges(self._services), *workflows.gauges(self._services)]
         except BridgeError as problem:
             log.warning("backlog-unreadable", extra={"code": problem.code})
             up.add_metric([], 0)

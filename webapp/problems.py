@@ -14,8 +14,8 @@ from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from tasks.errors import BridgeError, FieldError, Forbidden, Unauthorized
-from tasks.workflows.definition.mistakes import Mistake
+from tasks.errors import BridgeError, Forbidden, Unauthorized
+from tasks.workflows.definition.mistakes import told
 from webapp.json_provider import dumps
 
 log = logging.getLogger(__name__)
@@ -74,16 +74,8 @@ def as_item(error: BridgeError) -> dict[str, Any]:
         "status": error.status,
         "code": error.code,
         "detail": error.detail,
-        "errors": [as_mistake(item) for item in error.errors],
+        "errors": [told(item) for item in error.errors],
     }
-
-
-def as_mistake(item: FieldError) -> dict[str, Any]:
-    """One mistake in an input, with its place in the text where that is known."""
-    mistake: dict[str, Any] = {"pointer": item.pointer, "detail": item.detail}
-    if isinstance(item, Mistake) and item.line is not None:
-        mistake |= {"line": item.line, "column": item.column}
-    return mistake
 
 
 def _of_bridge_error(error: BridgeError) -> ResponseReturnValue:

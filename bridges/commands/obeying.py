@@ -27,6 +27,7 @@ from tasks.journal.store import append
 from tasks.settings import Settings
 from tasks.workflows.beginning import NotBegun, begin
 from tasks.workflows.definition.context import Known
+from tasks.workflows.definition.mistakes import told
 from tasks.workflows.service import WorkflowService
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def _problem(problem: BridgeError) -> dict[str, Any]:
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
-        "errors": [{"pointer": one.pointer, "detail": one.detail} for one in problem.errors[:_MOST_ERRORS]],
+        "errors": [told(one) for one in problem.errors[:_MOST_ERRORS]],
     }
 
 

@@ -139,6 +139,15 @@ def client_of(found: Surroundings, url: str | None, api_key: str | None, connect
     return ApiClient(url, api_key, connections)
 
 
+def mistakes_of(errors: Any) -> tuple[Mistake, ...]:
+    """The mistakes that a problem, or the answer to a validation, tells."""
+    return tuple(
+        Mistake(str(item.get("pointer")), str(item.get("detail")), item.get("line"), item.get("column"))
+        for item in errors or ()
+        if isinstance(item, dict)
+    )
+
+
 def _pause(tries: int, retry_after: str | None) -> None:
     pause_s = min(_LONGEST_PAUSE_S, 0.1 * 2 ** min(tries - 1, 10))
     if retry_after is not None and retry_after.isdigit():
@@ -155,11 +164,7 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 
 def _refusal(status: int, body: Mapping[str, Any]) -> ApiRefused:
-    errors = tuple(
-        Mistake(str(item.get("pointer")), str(item.get("detail")), item.get("line"), item.get("column"))
-        for item in body.get("errors") or []
-        if isinstance(item, dict)
-    )
+    errors = mistakes_of(body.get("errors"))
     detail = body.get("detail") or "no reason given"
     return ApiRefused(f"The bridge answered {status}: {detail}", answer_status=status, errors=errors)
 

@@ -9,14 +9,13 @@ from flask import Response
 from tasks.workflows import definitions
 from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.form import to_plain
-from tasks.workflows.definition.mistakes import InvalidDefinition, Mistake
+from tasks.workflows.definition.mistakes import InvalidDefinition, Mistake, told
 from tasks.workflows.definition.schema import definition_schema
 from tasks.workflows.definitions import StoredDefinition
 from webapp.auth import current_principal, require
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.json_provider import dumps
 from webapp.paging import cursor_of, next_link
-from webapp.problems import as_mistake
 from webapp.services import services
 from webapp.workflows import definition_schemas as schemas
 from webapp.workflows.shared import NAME_PARAMETER, checked_name, definition_links
@@ -125,7 +124,7 @@ def validate() -> dict[str, Any]:
     try:
         definition = from_body()
     except InvalidDefinition as refusal:
-        mistakes = [as_mistake(mistake) for mistake in refusal.mistakes]
+        mistakes = [told(mistake) for mistake in refusal.mistakes]
         return {"valid": False, "name": None, "step_count": None, "errors": mistakes}
     return {"valid": True, "name": definition.name, "step_count": len(definition.steps), "errors": []}
 

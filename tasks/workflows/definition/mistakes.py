@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.errors import FieldError, ValidationFailed
 
@@ -22,6 +23,14 @@ class Mistake(FieldError):
     def __str__(self) -> str:
         place = f"line {self.line}, column {self.column}: " if self.line else ""
         return f"{place}{self.pointer or '/'}: {self.detail}"
+
+
+def told(mistake: FieldError) -> dict[str, Any]:
+    """A mistake in any input as JSON tells it: its pointer, what is wrong, and the place in the text where known."""
+    shown: dict[str, Any] = {"pointer": mistake.pointer, "detail": mistake.detail}
+    if isinstance(mistake, Mistake) and mistake.line is not None:
+        shown |= {"line": mistake.line, "column": mistake.column}
+    return shown
 
 
 class InvalidDefinition(ValidationFailed):

@@ -40,6 +40,8 @@ def test_metrics_count_requests_and_tell_what_waits(client: FlaskClient) -> None
     assert re.search(r'^omninode_journal_lag_rows\{sink="kafka"\} \d', text, re.MULTILINE)
     assert "omninode_postgresql_up 1.0" in text
     assert "omninode_schedules_late_seconds 0.0" in text
+    assert 'omninode_workflow_runs{state="running"} 0.0' in text
+    assert 'omninode_workflow_steps{state="waiting"} 0.0' in text
     assert "0000-7000" not in text
 
 

@@ -22,8 +22,7 @@ from bridges.onex.topics import topic_for
 from tasks.errors import MalformedInput, SinkError, ValidationFailed
 from tasks.ids import new_id
 from tasks.settings import Settings
-from tasks.workflows.definition.mistakes import Mistake
-from webapp.cli.api import ApiRefused
+from webapp.cli.api import ApiRefused, mistakes_of
 
 EXECUTE = "workflow-execute"
 _POLL_S = 0.2
@@ -111,9 +110,7 @@ def _accepted(answer: Mapping[str, Any]) -> dict[str, Any]:
     if "workflow_id" in answer:
         return dict(answer)
     errors = tuple(
-        Mistake(str(one.get("pointer")), str(one.get("detail")), one.get("line"), one.get("column"))
-        for one in answer.get("errors") or ()
-        if isinstance(one, Mapping)
+        replace(one, pointer=one.pointer.removeprefix("/payload")) for one in mistakes_of(answer.get("errors"))
     )
     status = answer.get("status")
     raise ApiRefused(

@@ -13,14 +13,14 @@ from tasks.errors import SettingsError
 from tasks.workflows import definitions
 from tasks.workflows.definition.document import read_document
 from tasks.workflows.definition.form import to_plain
-from tasks.workflows.definition.mistakes import InvalidDefinition, Mistake, Report
+from tasks.workflows.definition.mistakes import InvalidDefinition, Mistake, Report, told
 from tasks.workflows.definition.model import NAME
 from tasks.workflows.definition.parse import parse_definition
-from webapp.cli.api import ApiRefused, ApiUnreachable, client_of
+from webapp.cli.api import ApiRefused, ApiUnreachable, client_of, mistakes_of
 from webapp.cli.command import Failed, SessionCommand, pass_session
 from webapp.cli.listing import paged, write_page
 from webapp.cli.session import Session
-from webapp.cli.workflow.mistakes import as_json, of_answer, refused, shown
+from webapp.cli.workflow.mistakes import refused, shown
 
 YAML = "application/yaml"
 _COLUMNS = ("name", "version", "step_count", "created_at", "created_by", "tags", "description")
@@ -43,7 +43,7 @@ def validate(session: Session, /, file: BinaryIO, offline: bool, url: str | None
     if mistakes is None:
         mistakes = _checked_here(text)
     if session.as_json:
-        session.out.json({"valid": not mistakes, "errors": as_json(mistakes)})
+        session.out.json({"valid": not mistakes, "errors": [told(one) for one in mistakes]})
     elif mistakes:
         for line in shown(file.name, mistakes):
             session.out.line(line)
@@ -62,7 +62,7 @@ def _asked(session: Session, text: bytes, url: str | None, api_key: str | None) 
     except (SettingsError, ApiUnreachable) as problem:
         session.out.note(f"Names of tasks are not checked: {problem.detail}")
         return None
-    return of_answer(answer.body["errors"])
+    return mistakes_of(answer.body["errors"])
 
 
 def _checked_here(text: bytes) -> Sequence[Mistake]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import orjson
 
 from tasks.errors import BridgeError, FieldError
-from tasks.workflows.definition.mistakes import Mistake
+from tasks.workflows.definition.mistakes import Mistake, told
 from webapp.cli.api import ApiRefused
 from webapp.cli.command import Failed
 from webapp.cli.session import Session
@@ -22,21 +21,6 @@ def shown(file: str, mistakes: Iterable[FieldError]) -> list[str]:
     return [f"{file}{_place(one)}: {one.pointer or '/'}: {one.detail}" for one in mistakes]
 
 
-def as_json(mistakes: Iterable[FieldError]) -> list[dict[str, Any]]:
-    """The mistakes as the HTTP API tells them."""
-    found: list[dict[str, Any]] = []
-    for one in mistakes:
-        found.append({"pointer": one.pointer, "detail": one.detail})
-        if isinstance(one, Mistake) and one.line is not None:
-            found[-1] |= {"line": one.line, "column": one.column}
-    return found
-
-
-def of_answer(errors: Sequence[Mapping[str, Any]]) -> list[Mistake]:
-    """The mistakes that the HTTP API told."""
-    return [Mistake(one["pointer"], one["detail"], one.get("line"), one.get("column")) for one in errors]
-
-
 def refused(session: Session, problem: ApiRefused, file: str, inside: str = "") -> Failed | BridgeError:
     """What to raise where the bridge refused what was sent: bad input is told with every mistake, exit code 2.
 
@@ -46,7 +30,7 @@ def refused(session: Session, problem: ApiRefused, file: str, inside: str = "") 
         return problem
     mistakes = [_without(one, inside) for one in problem.errors]
     if session.as_json:
-        body = {"code": problem.code, "detail": problem.detail, "errors": as_json(mistakes)}
+        body = {"code": problem.code, "detail": problem.detail, "errors": [told(one) for one in mistakes]}
         session.out.note(orjson.dumps({"error": body}).decode())
     else:
         for line in shown(file, mistakes):

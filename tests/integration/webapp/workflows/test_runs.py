@@ -120,3 +120,14 @@ def test_reading_needs_its_scope(app: Flask, anonymous: FlaskClient) -> None:
     for path in ("", "/status", "/steps", "/chart", "/steps/pay"):
         problem_of(anonymous.get(f"/workflows/{run_id}{path}"), 401)
         problem_of(client_with(app, "hooks:read").get(f"/workflows/{run_id}{path}"), 403)
+
+
+def test_prometheus_is_told_what_has_not_ended(app: Flask, anonymous: FlaskClient) -> None:
+    run(app, steps={"pay": {"state": "retrying", "due_at": "2030-01-01T00:00:00Z"}})
+    run(app, ORDER, "paused")
+    run(app, ORDER, "failed")
+    text = anonymous.get("/metrics").text
+    assert 'omninode_workflow_runs{state="running"} 1.0' in text
+    assert 'omninode_workflow_runs{state="paused"} 1.0' in text
+    assert 'omninode_workflow_steps{state="retrying"} 1.0' in text
+    assert 'omninode_workflow_runs{state="failed"}' not in text
