@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from tasks.errors import DatabaseBusy, DatabaseUnavailable, NotFound
@@ -43,7 +43,18 @@ _SLOW_S = 0.1
 _MOST = 64
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
+_PASSING = (DatabaseUnavailable, DatabaseBusy)
 Act = Callable[[], After]
+Good = tuple[Claimed, Succeeded]
+
+
+@dataclass(frozen=True)
+class Under:
+    """Under which token steps are held, under which the next one would be, and the lease of the first."""
+
+    token: UUID
+    next_token: UUID
+    lease: Lease
 
 
 class Carrier:
@@ -145,32 +156,33 @@ class Carrier:
         """Does what is claimed; returns what was claimed in going on, and its token."""
         next_token = new_id()
         after = NOTHING
-        done: list[Done] = []
+        good: list[Good] = []
         batch = Batch(context.row.id, claimed, token, self._lease_s)
         with self._leases.hold(batch.renew) as lease:
+            under = Under(token, next_token, lease)
             flushed_at = time.monotonic()
             one = batch.next()
             while one is not None:
                 outcome = self._perform(context, one, claimed, lease)
-                plain = isinstance(outcome, Succeeded) and outcome.plain
-                if isinstance(outcome, Succeeded) and outcome.plain:
-                    done.append(Done(one.place, outcome.output, outcome.arguments))
+                joins = isinstance(outcome, Succeeded) and outcome.choice is None
+                if isinstance(outcome, Succeeded) and joins:
+                    good.append((one, outcome))
                 if shutdown.requested() and batch.more:
                     with self._db.transaction() as tx:
                         batch.give_back(tx)
-                if not plain or not batch.more or time.monotonic() - flushed_at > _BATCH_S:
-                    alone = not batch.more and not self._left
-                    after = self._flush(context, done, token, next_token, lease, alone=alone)
-                    batch.ended([each.place for each in done])
-                    done = []
+                last = not batch.more and not self._left
+                if good and (not joins or not batch.more or time.monotonic() - flushed_at > _BATCH_S):
+                    # Only the very last end may claim what to go on with.
+                    after = self._complete(context, good, under, alone=last and joins)
+                    batch.ended([each.place for each, _ in good])
+                    good = []
                     flushed_at = time.monotonic()
-                if not plain:
-                    alone = not batch.more and not self._left
-                    after = self._end(context, one, outcome, token, next_token, lease, alone=alone)
+                if not joins:
+                    after = self._end(context, one, outcome, under, alone=last)
                     batch.ended([one.place])
                 one = batch.next()
-            if done:
-                after = self._flush(context, done, token, next_token, lease, alone=not self._left)
+            if good:
+                after = self._complete(context, good, under, alone=not self._left)
         if after.next is not None:
             return [Claimed(after.next, 1, context.undoing.get(after.next))], next_token
         return self._another(context, next_token), next_token
@@ -192,77 +204,54 @@ class Carrier:
         self._durations.learn(context, one.place, time.monotonic() - began)
         return outcome
 
-    def _flush(
-        self,
-        context: RunContext,
-        done: Sequence[Done],
-        token: UUID,
-        next_token: UUID,
-        lease: Lease,
-        *,
-        alone: bool,
-    ) -> After:
-        if not done:
-            return NOTHING
-        candidates = self._candidates(context, done[-1].place) if alone else ()
+    def _complete(self, context: RunContext, good: Sequence[Good], under: Under, *, alone: bool) -> After:
+        """Ends steps that succeeded together; where that can't be, each by itself."""
+        places = [one.place for one, _ in good]
+        candidates = self._candidates(context, places[-1]) if alone else ()
 
         def complete() -> After:
-            return self._writer.complete(context, done, token, next_token, candidates=candidates)
-
-        try:
-            after = self._patiently(complete, lease)
-        except LeaseLost:
-            if len(done) == 1:
-                self._lost(context, done[0].place)
-                return NOTHING
-            # One of them was called off: each by itself.
-            for one in done:
-                after = self._flush(context, [one], token, next_token, lease, alone=False)
-            return NOTHING
-        self._passed(context, [one.place for one in done], after)
-        return after
-
-    def _end(
-        self,
-        context: RunContext,
-        one: Claimed,
-        outcome: Outcome,
-        token: UUID,
-        next_token: UUID,
-        lease: Lease,
-        *,
-        alone: bool,
-    ) -> After:
-        def end() -> After:
-            if not isinstance(outcome, Succeeded):
-                return self._writer.end(context, one, token, outcome)
             return self._writer.complete(
                 context,
-                [Done(one.place, outcome.output, outcome.arguments)],
-                token,
-                next_token,
-                candidates=self._candidates(context, one.place) if alone else (),
-                effects=outcome.effects,
-                choice=outcome.choice,
+                [Done(one.place, outcome.output, outcome.arguments) for one, outcome in good],
+                under.token,
+                under.next_token,
+                candidates=candidates,
+                effects=[effect for _, outcome in good for effect in outcome.effects],
+                choice=good[0][1].choice if len(good) == 1 else None,
             )
 
         try:
-            after = self._patiently(end, lease)
+            after = self._patiently(complete, under.lease)
+        except _PASSING:
+            raise
+        except Exception as problem:
+            if len(good) > 1:
+                # One of them was called off, or has an effect that fails.
+                for each in good:
+                    self._complete(context, [each], under, alone=False)
+                return NOTHING
+            if isinstance(problem, LeaseLost):
+                self._lost(context, places[0])
+                return NOTHING
+            # An effect that fails, or an output that PostgreSQL does not take, fails the attempt.
+            log.warning(
+                "step-not-completed", exc_info=True, extra={"run_id": str(context.row.id), "place": places[0]}
+            )
+            return self._end(context, good[0][0], self._performer.failed(problem), under, alone=alone)
+        self._passed(context, places, after)
+        return after
+
+    def _end(self, context: RunContext, one: Claimed, outcome: Outcome, under: Under, *, alone: bool) -> After:
+        """Ends one step, whatever came of it."""
+        if isinstance(outcome, Succeeded):
+            return self._complete(context, [(one, outcome)], under, alone=alone)
+        try:
+            after = self._patiently(lambda: self._writer.end(context, one, under.token, outcome), under.lease)
         except LeaseLost:
             self._lost(context, one.place)
             return NOTHING
-        except (DatabaseUnavailable, DatabaseBusy):
-            raise
-        except Exception as problem:
-            if not isinstance(outcome, Succeeded) or not outcome.effects:
-                raise
-            failed = self._performer.failed(problem)
-            return self._end(context, one, failed, token, next_token, lease, alone=alone)
-        if isinstance(outcome, Succeeded):
-            self._passed(context, [one.place], after)
-        else:
-            self._trip.broken()
-            self._follow(context, after, one.place)
+        self._trip.broken()
+        self._follow(context, after, one.place)
         return after
 
     def _passed(self, context: RunContext, places: Sequence[int], after: After) -> None:
@@ -322,7 +311,7 @@ class Carrier:
         while True:
             try:
                 return act()
-            except (DatabaseUnavailable, DatabaseBusy):
+            except _PASSING:
                 if time.monotonic() - lease.renewed_at > self._lease_s:
                     raise
             time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy

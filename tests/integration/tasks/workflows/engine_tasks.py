@@ -62,3 +62,11 @@ def die(attempt: Attempt, until: int = 2) -> int:
 def big(size: int) -> str:
     """A text of so many characters."""
     return "x" * size
+
+
+@step("test.bad-effect")
+def bad_effect(attempt: Attempt, until: int = 2) -> int:
+    """Has an effect that PostgreSQL refuses before attempt ``until``."""
+    value = "x" if attempt.number < until else "1"
+    attempt.effect(lambda tx: tx.execute("SELECT %(value)s::integer", {"value": value}))
+    return attempt.number

@@ -303,3 +303,16 @@ def test_a_repeat_with_the_same_key_is_the_first_run(engine: Engine) -> None:
     first = engine.submit(definition, {"a": 1}, idempotency_key="same")
     assert engine.submit(definition, {"a": 1}, idempotency_key="same") == first
     engine.wait(first)
+
+
+def test_an_effect_that_fails_fails_its_own_attempt_alone(engine: Engine) -> None:
+    retry = {"max_attempts": 2, "backoff_s": 0.02}
+    steps = [task(f"e{n}", "test.effect") for n in range(12)]
+    steps += [task("bad", "test.bad-effect", retry=retry)]
+    steps += [task("worse", "test.bad-effect", args={"until": 9}, retry=retry)]
+    for _ in range(2):  # the second time they are known to be short, and end together
+        run_id = engine.submit({"on_failure": "continue", "steps": steps})
+        assert engine.wait(run_id)["state"] == "succeeded"
+        assert engine.effects(run_id) == {f"e{n}": 1 for n in range(12)}
+        states = engine.steps(run_id)
+        assert (states["bad"], states["worse"]) == ("succeeded", "failed")
