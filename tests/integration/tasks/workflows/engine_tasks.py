@@ -70,3 +70,10 @@ def bad_effect(attempt: Attempt, until: int = 2) -> int:
     value = "x" if attempt.number < until else "1"
     attempt.effect(lambda tx: tx.execute("SELECT %(value)s::integer", {"value": value}))
     return attempt.number
+
+
+@step("test.slow-effect", max_attempts=50)
+def slow_effect(attempt: Attempt, seconds: float, value: int = 1) -> int:
+    """Takes its time, and then has its effect."""
+    time.sleep(seconds)
+    return int(effect(attempt, value))
