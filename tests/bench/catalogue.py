@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from tests.bench.benches import accept, idle, latency, mirror, overload, relay, soak
+from tests.bench.benches import accept, idle, latency, mirror, overload, relay, soak, workflows
 from tests.bench.model import Bench
 
-BENCHES: tuple[Bench, ...] = (accept.BENCH, latency.BENCH, mirror.BENCH, relay.BENCH, idle.BENCH, overload.BENCH)
+BENCHES: tuple[Bench, ...] = (
+    accept.BENCH,
+    latency.BENCH,
+    mirror.BENCH,
+    relay.BENCH,
+    idle.BENCH,
+    overload.BENCH,
+    workflows.BENCH,
+)
 # Those that take so long that they run only when named.
 LONG: tuple[Bench, ...] = (soak.BENCH,)
 

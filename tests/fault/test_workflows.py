@@ -16,6 +16,7 @@ import psutil
 import psycopg2
 import pytest
 import redis
+from kombu.exceptions import OperationalError
 
 from tasks.db.migrate import migrate
 from tasks.errors import BridgeError
@@ -172,7 +173,7 @@ def test_every_run_ends_right_and_every_effect_happens_once(chaos: Chaos, reques
         try:
             chaos.beat()
             left = chaos.open(run_ids)
-        except (BridgeError, redis.RedisError, psycopg2.OperationalError):
+        except (BridgeError, OperationalError, redis.RedisError, psycopg2.OperationalError):
             left = 1
         if not left and not faults:
             break
