@@ -52,9 +52,9 @@ def run(plan: Plan) -> Outcome:
         finally:
             sides.close()
     notes = [
-        f"A line of {_LINE} fib({_FIB}); {sides.width:,} of them side by side and a join; {sides.graphs} graphs at once "
-        f"of {1 + _WIDTH * _LEVELS} steps, each after two of the level above. Canvas says such a graph with a barrier "
-        "after each level.",
+        f"A line of {_LINE} fib({_FIB}); {sides.width:,} of them side by side and a join; {sides.graphs} graphs at "
+        f"once of {1 + _WIDTH * _LEVELS} steps, each after two of the level above. Canvas says such a graph with a "
+        "barrier after each level.",
         f"makespan_excess: of one such graph with naps of {_NAP_S} s, less 50 ms, against its critical path.",
         "cost_…: milliseconds a step with graphs of so many steps, against graphs of 100.",
     ]
