@@ -40,7 +40,7 @@ class IdempotencyKeySchema(Schema):
     )
 
 
-class ExecuteSchema(Strict):
+class ExecuteWorkflowSchema(Strict):
     """A run to be: of a stored definition by its name, or of one that comes with it."""
 
     name = fields.String(

@@ -36,7 +36,7 @@ _STEERED = "workflow-steered"
 @require("workflows:write")
 @problems(400, 404, 413, 415, 422)
 @blueprint.arguments(schemas.IdempotencyKeySchema(), location="headers")
-@blueprint.arguments(schemas.ExecuteSchema(), example=_EXAMPLE)
+@blueprint.arguments(schemas.ExecuteWorkflowSchema(), example=_EXAMPLE)
 @blueprint.response(202, schemas.ExecutedSchema())
 def execute(headers: dict[str, Any], order: dict[str, Any]) -> Response:
     """Begin a run
