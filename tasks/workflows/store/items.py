@@ -96,7 +96,7 @@ def end(tx: Transaction, run_id: UUID, place: int, ends: Sequence[ItemEnd], toke
         for one in ends
     ]
     parameters = {"run_id": run_id, "place": place, "rows": orjson.dumps(rows).decode(), "token": token}
-    row = tx.one(QUERIES.prepared("end"), parameters)
+    row = tx.one(QUERIES.prepared("end"), {**parameters, "indexes": [one.index for one in ends]})
     return None if row is None else row["items_open"]
 
 

@@ -46,8 +46,8 @@ WITH rows AS MATERIALIZED (
                       THEN clock_timestamp() + coalesce(rows.delay_s, 0) * interval '1 second' END,
         finished_at = CASE WHEN rows.state IN ('succeeded', 'failed') THEN clock_timestamp() END
     FROM rows
-    WHERE run_id = %(run_id)s AND place = %(place)s AND step_items.index = rows.index
-      AND step_items.state = 'running' AND lease_token = %(token)s
+    WHERE run_id = %(run_id)s AND place = %(place)s AND step_items.index = ANY(%(indexes)s::integer[])
+      AND step_items.index = rows.index AND step_items.state = 'running' AND lease_token = %(token)s
     RETURNING step_items.index, step_items.state
 ), counted AS (
     UPDATE steps

@@ -116,6 +116,8 @@ def complete(
             "run_id": run_id,
             "rows": orjson.dumps([_done_row(one) for one in done]).decode(),
             "below": orjson.dumps(_below([one.place for one in done], ways.children, choice)).decode(),
+            "places": [one.place for one in done],
+            "children": sorted({child for one in done for child in ways.children[one.place]}),
             "count": len(done),
             "token": token,
             "candidates": list(ways.candidates),
@@ -158,7 +160,12 @@ def settle(
     if not changes:
         return found
     rows = [_change_row(place, change) for place, change in sorted(changes.items())]
-    parameters = {"run_id": run_id, "rows": orjson.dumps(rows).decode(), "grace_s": GRACE_S}
+    parameters = {
+        "run_id": run_id,
+        "rows": orjson.dumps(rows).decode(),
+        "places": sorted(changes),
+        "grace_s": GRACE_S,
+    }
     for row in tx.all(QUERIES["settle"], parameters):
         if row["state"] != "pending":
             found[row["place"]] = row["state"]

@@ -24,7 +24,7 @@ WITH wanted AS (
         bundled = %(bundled)s, due_at = clock_timestamp() + %(lease_s)s * interval '1 second',
         started_at = clock_timestamp()
     FROM wanted
-    WHERE steps.run_id = %(run_id)s AND steps.place = wanted.place
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.place = wanted.place
     RETURNING steps.place, key, kind, attempt, version, compensates, wanted.correlation_id, wanted.name
 ), told AS (
     INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
@@ -58,7 +58,7 @@ WITH run AS MATERIALIZED (
         bundled = %(bundled)s, due_at = clock_timestamp() + %(lease_s)s * interval '1 second',
         started_at = clock_timestamp()
     FROM wanted
-    WHERE steps.run_id = %(run_id)s AND steps.place = wanted.place
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.place = wanted.place
     RETURNING steps.place, key, kind, attempt, version, compensates
 ), told AS (
     INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
@@ -98,14 +98,15 @@ FROM released, runs WHERE runs.id = %(run_id)s
 -- running -> succeeded for all of the rows, or for none where one of them is held no more; their children count them.
 -- A child with nothing left to wait for becomes ready; one of %(candidates)s, of this queue, is claimed at once under
 -- the next token. A child that must be passed over instead stays pending with pending = 0, for the caller to settle in
--- this transaction.
+-- this transaction. The places stand in arrays too, so that each is found by the index whatever the size of the run.
 WITH rows AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS row (place integer, output jsonb, arguments jsonb)
 ), below AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(below)s::json) AS row (place integer, ended integer, named integer, chosen integer)
 ), held AS MATERIALIZED (
     SELECT steps.place FROM steps JOIN rows ON rows.place = steps.place
-    WHERE steps.run_id = %(run_id)s AND steps.state = 'running' AND steps.lease_token = %(token)s
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.state = 'running'
+      AND steps.lease_token = %(token)s
     ORDER BY steps.place
     FOR UPDATE OF steps
 ), run AS MATERIALIZED (
@@ -116,7 +117,7 @@ WITH rows AS MATERIALIZED (
     SET state = 'succeeded', version = version + 1, output = rows.output, arguments = rows.arguments,
         error_code = NULL, error = NULL, lease_token = NULL, due_at = NULL, finished_at = clock_timestamp()
     FROM rows, run
-    WHERE steps.run_id = %(run_id)s AND steps.place = rows.place
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.place = rows.place
     RETURNING steps.place, key, kind, attempt, version, started_at, finished_at
 ), locked AS MATERIALIZED (
     SELECT steps.place, queue, ended, below.named, below.chosen,
@@ -126,7 +127,8 @@ WITH rows AS MATERIALIZED (
                ELSE 'ready'
            END AS verdict
     FROM steps JOIN below ON below.place = steps.place
-    WHERE steps.run_id = %(run_id)s AND steps.state = 'pending' AND EXISTS (SELECT FROM run)
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(children)s::integer[]) AND steps.state = 'pending'
+      AND EXISTS (SELECT FROM run)
     ORDER BY steps.place
     FOR UPDATE OF steps
 ), next AS MATERIALIZED (
@@ -149,7 +151,7 @@ WITH rows AS MATERIALIZED (
             THEN clock_timestamp() + %(grace_s)s * interval '1 second'
         END
     FROM locked, next
-    WHERE steps.run_id = %(run_id)s AND steps.place = locked.place
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(children)s::integer[]) AND steps.place = locked.place
     RETURNING steps.place, key, kind, attempt, version, state, verdict
 ), ended AS (
     UPDATE runs
@@ -279,7 +281,8 @@ WITH rows AS MATERIALIZED (
         due_at = CASE WHEN rows.state = 'ready' AND run.state IN ('running', 'compensating')
                       THEN clock_timestamp() + %(grace_s)s * interval '1 second' END
     FROM rows, run
-    WHERE steps.run_id = %(run_id)s AND steps.place = rows.place AND steps.state = 'pending'
+    WHERE steps.run_id = %(run_id)s AND steps.place = ANY(%(places)s::integer[]) AND steps.place = rows.place
+      AND steps.state = 'pending'
     RETURNING steps.place, key, kind, attempt, version, steps.state
 ), told AS (
     INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)

@@ -148,11 +148,15 @@ class _Sides:
             "wide", "tasks.celery", "-Q", "workflows", "--concurrency", str(2 * _WIDTH), environ=self._environ
         )
         try:
+            wide.wait_until(self._wide_answers)
             self._timed([_graph(nap_s=0.001)] * _WIDTH)
             took_s = self._timed([_graph(nap_s=_NAP_S)])
         finally:
             self._ground.kill(wide)
         return (took_s - 0.05) / (_NAP_S * (1 + _LEVELS))
+
+    def _wide_answers(self) -> bool:
+        return any(name.startswith("wide@") for reply in self._app.control.ping(timeout=1.0) for name in reply)
 
     def _timed(self, definitions: Sequence[dict[str, Any]]) -> float:
         """Seconds from the first submission to the end of the last run."""
