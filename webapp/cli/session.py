@@ -22,6 +22,7 @@ from tasks.lab.service import LabService, lab_of
 from tasks.metrics.prices.service import PriceService
 from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.regressions.service import RegressionService
+from tasks.metrics.service import MetricsService
 from tasks.queue.app import create_celery
 from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
@@ -81,6 +82,13 @@ class Session:
     def replays(self) -> HookReplays:
         """Replays of many hooks."""
         return HookReplays(self.db, self._hint)
+
+    @cached_property
+    def metrics(self) -> MetricsService:
+        """Model executions, recorded; the hint to add them to the rollups is sent."""
+        return MetricsService(
+            self.db, self.settings, lambda: send_hint(self.celery, "metrics.apply", [], queue="metrics")
+        )
 
     @cached_property
     def access(self) -> AccessService:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from webapp.cli.command import SessionGroup
-from webapp.cli.metrics import figures, judgements, prices, rebuild
+from webapp.cli.metrics import figures, importing, judgements, prices, rebuild
 
 
 @click.group(
@@ -19,6 +19,7 @@ from webapp.cli.metrics import figures, judgements, prices, rebuild
         judgements.recommend,
         judgements.regressions,
         prices.group,
+        importing.import_file,
         rebuild.rebuild,
     ),
 )
