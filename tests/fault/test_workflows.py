@@ -90,6 +90,7 @@ class Chaos:
         self.workers = [self._start("workflows") for _ in range(2)]
         self._clock = self._start("bridges")
         self._told_at = 0.0
+        self._doubled: set[str] = set()
 
     def _start(self, queue: str) -> CeleryProcess:
         environ = {"OMNINODE_IMPORTS": TASKS, "WORKFLOW_LEASE_S": LEASE_S, "BRIDGE_SLICE_S": "2"}
@@ -123,7 +124,10 @@ class Chaos:
         self.postgres.restart()
 
     def beat(self) -> None:
-        """What beat does: sends the clock's safety net. And doubles and shuffles what waits in the queues."""
+        """What beat does: sends the clock's safety net. And doubles and shuffles what waits in the queues.
+
+        Each message is doubled once: copies of copies would be 2^n of them, more than Valkey holds.
+        """
         if time.monotonic() - self._told_at < 1.0:
             return
         self._told_at = time.monotonic()
@@ -132,9 +136,11 @@ class Chaos:
         for name in ("workflows", "workflows\x06\x163", "workflows\x06\x166"):
             waiting = client.lrange(name, 0, -1)
             assert isinstance(waiting, list)
-            if waiting:
-                self.random.shuffle(waiting)
-                client.rpush(name, *waiting)
+            fresh = sorted({message for message in map(str, waiting) if message not in self._doubled})
+            if fresh:
+                self._doubled.update(fresh)
+                self.random.shuffle(fresh)
+                client.rpush(name, *fresh)
 
     def open(self, run_ids: list[UUID]) -> int:
         """How many of the runs have not ended."""
@@ -145,7 +151,7 @@ class Chaos:
         return int(found[0]["count"])
 
     def _redis(self) -> redis.Redis:
-        return redis.Redis.from_url(self.valkey.server.url, socket_timeout=5)
+        return redis.Redis.from_url(self.valkey.server.url, socket_timeout=5, decode_responses=True)
 
 
 @pytest.fixture
