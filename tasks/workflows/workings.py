@@ -18,7 +18,7 @@ from tasks.workflows.definition.parse import steps_read
 from tasks.workflows.definitions import StoredDefinition
 from tasks.workflows.expressions import names
 from tasks.workflows.expressions.templates import OPENING, compile_tree
-from tasks.workflows.plan import Graph
+from tasks.workflows.pieces import Graph
 
 _KEPT = 64
 # Their arguments hold what is decided later.

@@ -19,7 +19,7 @@ from tasks.workflows.expressions.errors import EvaluationError, LimitExceeded
 from tasks.workflows.expressions.limits import Meter
 from tasks.workflows.expressions.templates import compile_condition, compile_tree
 from tasks.workflows.expressions.values import Value, kind
-from tasks.workflows.plan import Graph, Node
+from tasks.workflows.pieces import Graph, Node
 
 ITEMS = 100_000
 

@@ -17,7 +17,8 @@ from celery.canvas import Signature
 from kombu.exceptions import OperationalError
 
 from tasks.queue.hints import send_hint
-from tasks.workflows.plan import Bundle, Canvas, Chain, Chord, Chunk, Close, Graph, Limits, Single, plan, plan_map
+from tasks.workflows.pieces import Bundle, Canvas, Chain, Chord, Chunk, Close, Graph, Limits, Single
+from tasks.workflows.plan import plan, plan_map
 from tasks.workflows.work.contexts import RunContext
 
 log = logging.getLogger(__name__)

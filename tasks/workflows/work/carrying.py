@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -20,12 +19,11 @@ from tasks.ids import new_id
 from tasks.queue import shutdown
 from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import Runtime
-from tasks.workflows.rates import rates_of
-from tasks.workflows.store import runs, steps
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost
 from tasks.workflows.work.after import NOTHING, After
 from tasks.workflows.work.batches import Batch, Durations
 from tasks.workflows.work.canvas import Trip
+from tasks.workflows.work.claiming import BATCH_S, MOST, Claims
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.following import Following
 from tasks.workflows.work.leases import Lease, Leases
@@ -36,11 +34,7 @@ from tasks.workflows.work.writing import Writer
 
 log = logging.getLogger(__name__)
 
-_SLICE_S = 10.0
-# How long steps may take that are claimed, or ended, together.
-_BATCH_S = 0.02
 _SLOW_S = 0.1
-_MOST = 64
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 _PASSING = (DatabaseUnavailable, DatabaseBusy)
@@ -66,18 +60,14 @@ class Carrier:
         self._lease_s = runtime.settings.workflow_lease_s
         self._contexts = runtime.kept(Contexts)
         self._leases = runtime.kept(Leases)
-        self._rates = rates_of(runtime)
         self._performer = runtime.kept(Performer)
         self._writer = Writer(runtime)
         self._outputs = Outputs(runtime.db)
         self._durations = runtime.kept(Durations)
         self._following = following
         self._trip = trip
-        self._until = time.monotonic() + _SLICE_S
         self._done = 0
-        # What is still to be done here, and the queue that it came by.
-        self._left: deque[int] = deque()
-        self._queue = ""
+        self._claims = Claims(runtime, following, trip)
 
     def carry(self, run_id: UUID, places: Sequence[int]) -> int:
         """Does what of these steps is ready, and what follows; returns how many steps came to an end."""
@@ -88,69 +78,29 @@ class Carrier:
                     context = self._contexts.of(tx, run_id, undoing=True)
         except NotFound:
             return 0
-        self._left.extend(places)
-        self._queue = context.queue(places[0]) if places else ""
+        self._claims.begin(context, places)
         size = 1
         with self._performer.watched():
-            while self._left and self._may_go_on():
-                chunk = self._chunk(context, size)
+            while self._claims.left and self._claims.may_go_on():
+                chunk = self._claims.chunk(context, size)
                 began = time.monotonic()
                 self._work_through(context, chunk)
                 took_s = time.monotonic() - began
-                size = min(_MOST, 2 * size) if took_s < _BATCH_S else 1
-                if self._left and took_s > _SLOW_S * len(chunk):
+                size = min(MOST, 2 * size) if took_s < BATCH_S else 1
+                if self._claims.left and took_s > _SLOW_S * len(chunk):
                     break
-        self._following.sender.steps(context, list(self._left), singly=True)
+        self._following.sender.steps(context, list(self._claims.left), singly=True)
         if self._done:
             tell_of_journal(self._runtime.redis())
         return self._done
 
-    def _chunk(self, context: RunContext, size: int) -> list[int]:
-        """What to claim next: many steps known to be short, or ``size`` of those of which nothing is known."""
-        chunk: list[int] = []
-        left_s = _BATCH_S
-        while self._left and len(chunk) < _MOST:
-            short_s = self._durations.short_s(context, self._left[0])
-            if short_s is None and len(chunk) >= size:
-                break
-            left_s -= short_s or 0.0
-            if chunk and left_s < 0:
-                break
-            chunk.append(self._left.popleft())
-        return chunk
-
     def _work_through(self, context: RunContext, places: Sequence[int]) -> None:
         token = new_id()
-        claimed = self._claim(context, self._allowed(context, places), token)
+        claimed = self._claims.claim(context, places, token)
         if not claimed:
             self._trip.broken()
         while claimed:
             claimed, token = self._once(context, claimed, token)
-
-    def _claim(self, context: RunContext, places: Sequence[int], token: UUID) -> list[Claimed]:
-        run_id = context.row.id
-        if not places:
-            return []
-        if not context.limited:
-            with self._db.autocommit() as tx:
-                return steps.claim(tx, run_id, places, token, self._lease_s)
-        with self._db.transaction() as tx:
-            runs.look(tx, run_id, lock=True)
-            return steps.claim(tx, run_id, places, token, self._lease_s, limited=True)
-
-    def _allowed(self, context: RunContext, places: Sequence[int]) -> list[int]:
-        """Those whose kind's rate allows another attempt now; the clock looks at the others when it does."""
-        allowed = []
-        for place in places:
-            kind = context.action(place).kind
-            wait_s = self._rates.acquire(kind) if self._rates.is_limited(kind) else 0.0
-            if wait_s <= 0.0:
-                allowed.append(place)
-                continue
-            with self._db.autocommit() as tx:
-                steps.postpone(tx, [(context.row.id, place)], wait_s)
-            self._following.follow(context, After(timer_s=wait_s))
-        return allowed
 
     def _once(self, context: RunContext, claimed: Sequence[Claimed], token: UUID) -> tuple[list[Claimed], UUID]:
         """Does what is claimed; returns what was claimed in going on, and its token."""
@@ -170,8 +120,8 @@ class Carrier:
                 if shutdown.requested() and batch.more:
                     with self._db.transaction() as tx:
                         batch.give_back(tx)
-                last = not batch.more and not self._left
-                if good and (not joins or not batch.more or time.monotonic() - flushed_at > _BATCH_S):
+                last = not batch.more and not self._claims.left
+                if good and (not joins or not batch.more or time.monotonic() - flushed_at > BATCH_S):
                     # Only the very last end may claim what to go on with.
                     after = self._complete(context, good, under, alone=last and joins)
                     batch.ended([each.place for each, _ in good])
@@ -182,18 +132,10 @@ class Carrier:
                     batch.ended([one.place])
                 one = batch.next()
             if good:
-                after = self._complete(context, good, under, alone=not self._left)
+                after = self._complete(context, good, under, alone=not self._claims.left)
         if after.next is not None:
             return [Claimed(after.next, 1, context.undoing.get(after.next))], next_token
-        return self._another(context, next_token), next_token
-
-    def _another(self, context: RunContext, token: UUID) -> list[Claimed]:
-        """Of a run that allows only so many steps at once: the next one that waits, since a place has become free."""
-        if not context.limited or not self._may_go_on():
-            return []
-        with self._db.transaction() as tx:
-            waiting = steps.ready(tx, context.row.id, 8)
-        return self._claim(context, self._allowed(context, waiting[:1]), token)
+        return self._claims.another(context, next_token), next_token
 
     def _perform(self, context: RunContext, one: Claimed, claimed: Sequence[Claimed], lease: Lease) -> Outcome:
         results = self._outputs.of(context, one.place, claimed)
@@ -207,7 +149,7 @@ class Carrier:
     def _complete(self, context: RunContext, good: Sequence[Good], under: Under, *, alone: bool) -> After:
         """Ends steps that succeeded together; where that can't be, each by itself."""
         places = [one.place for one, _ in good]
-        candidates = self._candidates(context, places[-1]) if alone else ()
+        candidates = self._claims.candidates(context, places[-1]) if alone else ()
 
         def complete() -> After:
             return self._writer.complete(
@@ -268,38 +210,8 @@ class Carrier:
             # One of them is gone on with; for the others there may be room.
             sent = sent[1:]
         elif sent:
-            sent = self._keep(context, [ready for ready in sent if not self._trip.carries(ready)])
+            sent = self._claims.keep(context, [ready for ready in sent if not self._trip.carries(ready)])
         self._following.follow(context, replace(after, ready=sent, next=None), place)
-
-    def _keep(self, context: RunContext, ready: Sequence[int]) -> tuple[int, ...]:
-        """Keeps what is known to be short, as much as is done sooner than it would be sent; returns the others."""
-        sent: list[int] = []
-        for place in ready:
-            kept = (
-                self._durations.short_s(context, place) is not None
-                and context.queue(place) == self._queue
-                and not self._rates.is_limited(context.action(place).kind)
-                and len(self._left) < _MOST
-                and self._may_go_on()
-            )
-            (self._left if kept else sent).append(place)
-        return tuple(sent)
-
-    def _candidates(self, context: RunContext, place: int) -> Sequence[int]:
-        """The children that may be gone on with at once."""
-        if context.limited or not self._may_go_on():
-            return ()
-        queue = context.queue(place)
-        return [
-            child
-            for child in context.children[place]
-            if context.queue(child) == queue
-            and not self._trip.joins(child)
-            and not self._rates.is_limited(context.action(child).kind)
-        ]
-
-    def _may_go_on(self) -> bool:
-        return time.monotonic() < self._until and not shutdown.requested()
 
     def _lost(self, context: RunContext, place: int) -> None:
         self._trip.broken()

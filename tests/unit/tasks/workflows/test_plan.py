@@ -7,20 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.workflows.plan import (
-    Bundle,
-    Canvas,
-    Chain,
-    Chord,
-    Chunk,
-    Close,
-    Graph,
-    Limits,
-    Node,
-    Single,
-    plan,
-    plan_map,
-)
+from tasks.workflows.pieces import Bundle, Canvas, Chain, Chord, Chunk, Close, Graph, Limits, Node, Single
+from tasks.workflows.plan import plan, plan_map
 
 
 def graph_of(needs: dict[str, Sequence[str]], **nodes: Node) -> Graph:

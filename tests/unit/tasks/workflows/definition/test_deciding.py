@@ -17,7 +17,8 @@ from tasks.workflows.definition.deciding import (
 from tasks.workflows.definition.model import Action
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.expressions.errors import EvaluationError, LimitExceeded
-from tasks.workflows.plan import Chain, Chord, Single, plan
+from tasks.workflows.pieces import Chain, Chord, Single
+from tasks.workflows.plan import plan
 
 DEFINITION = """
 name: n
