@@ -114,7 +114,11 @@ def _tick_until(clock: Clock, ears: Ears, until: float) -> bool:
             wait_s = 0.0 if more else clock.wait_s()
         except _PASSING as problem:
             log.warning("clock-without-database", extra={"error": problem.detail})
-            return listened
+            more, wait_s = False, _LONGEST_WAIT_S
+        except Exception:
+            # Nothing ends the clock: it is what makes everything else good.
+            log.exception("clock-tick-failed")
+            more, wait_s = False, _LONGEST_WAIT_S
         if time.monotonic() >= until or shutdown.requested():
             return listened
         if not more:

@@ -108,8 +108,9 @@ ORDER BY due_at
 LIMIT %(limit)s
 
 -- name: postpone --
+-- The clock has looked. One past its deadline is looked at again too, should it not have been called off.
 UPDATE runs SET due_at = least(clock_timestamp() + %(delay_s)s * interval '1 second',
-                               CASE WHEN state = 'compensating' THEN NULL ELSE deadline_at END)
+                               CASE WHEN state <> 'compensating' AND deadline_at > now() THEN deadline_at END)
 WHERE id = ANY(%(ids)s::uuid[]) AND finished_at IS NULL
 
 -- name: orphans --

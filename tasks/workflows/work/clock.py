@@ -1,7 +1,7 @@
 """What time brings: waits and delays that are over, leases that ended, messages that were lost, runs past their time.
 
 It looks at rows whose ``due_at`` has come. Everything it does is guarded by the rows' states, so that two clocks at
-once, or one that was long stopped, do no harm.
+once, or one that was long stopped, do no harm. A row that it fails at stops no other: it is set aside for a while.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import redis
 
-from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable, NotFound
+from tasks.errors import NotFound
 from tasks.runtime import Runtime
 from tasks.workflows.attempt import StepError
 from tasks.workflows.definition.deciding import map_action
 from tasks.workflows.store import items, runs, steps
 from tasks.workflows.store.items import ItemEnd
 from tasks.workflows.store.steps import LeaseLost
+from tasks.workflows.work.aside import AFTER_LOCK_S, Aside, Which
 from tasks.workflows.work.canvas import QUEUE
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.endings import fail_in, retry_policy
@@ -33,8 +34,8 @@ from tasks.workflows.work.waiting import LOOK_AGAIN_S
 log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
-_PASSING = (DatabaseUnavailable, DatabaseBusy)
-_AFTER_FAILURE_S = 60.0
+# What is set aside may stay due: it is not looked for without a pause.
+_PAUSE_S = 0.2
 _LIMIT = 500
 _RESEND_S = 10.0
 _RUN_AGAIN_S = 15.0
@@ -55,6 +56,8 @@ class Clock:
         self._contexts = runtime.kept(Contexts)
         self._following = following
         self._orphans_at = float("-inf")
+        self._aside = Aside(runtime.db)
+        self._passed_over = False
 
     def tick(self) -> bool:
         """Looks once; whether there may be more that is due already.
@@ -66,6 +69,10 @@ class Clock:
             due_steps = tx.all(steps.QUERIES["due"], {"limit": _LIMIT})
             due_runs = tx.all(runs.QUERIES["due"], {"limit": _LIMIT})
             due_items = tx.all(items.QUERIES["due"], {"limit": _LIMIT})
+        self._passed_over = False
+        due_steps = self._wanted(due_steps, Which.step)
+        due_runs = self._wanted(due_runs, _run)
+        due_items = self._wanted(due_items, Which.item)
         self._steps(due_steps)
         self._runs(due_runs)
         self._items(due_items)
@@ -78,21 +85,21 @@ class Clock:
         """Seconds until something is due; None: nothing waits for the clock."""
         with self._db.transaction() as tx:
             row = tx.one(steps.QUERIES["next_due"])
-        return None if row is None or row["wait_s"] is None else max(0.0, float(row["wait_s"]))
+        if row is None or row["wait_s"] is None:
+            return None
+        return max(_PAUSE_S if self._passed_over else 0.0, float(row["wait_s"]))
+
+    def _wanted(self, rows: Sequence[Row], which: Callable[[Row], Which]) -> list[Row]:
+        wanted = [row for row in rows if not self._aside.holds(which(row))]
+        self._passed_over |= len(wanted) < len(rows)
+        return wanted
 
     def _steps(self, due: Sequence[Row]) -> None:
         ready: list[Row] = []
         for row in due:
-            try:
+            with self._aside.guard(Which.step(row), run_id=row["run_id"], step=row["key"]):
                 if self._is_ready(row):
                     ready.append(row)
-            except _PASSING:
-                raise
-            except Exception:
-                # One row must not stop the clock for all others.
-                log.exception("clock-failed", extra={"run_id": str(row["run_id"]), "step": row["key"]})
-                with self._db.transaction() as tx:
-                    steps.postpone(tx, [(row["run_id"], row["place"])], _AFTER_FAILURE_S)
         self._send(ready)
 
     def _is_ready(self, row: Row) -> bool:
@@ -125,7 +132,7 @@ class Clock:
         try:
             with self._db.transaction() as tx:
                 after = fail_in(tx, context, place, row["lease_token"], Failed(error))
-        except (LeaseLost, BridgeError):
+        except LeaseLost:
             return False
         self._following.follow(context, after)
         return False
@@ -141,46 +148,55 @@ class Clock:
         elif waits_for == "run" and row["child_run_id"] is not None:
             ended = self._following.look_at_child(context, place, row["attempt"], row["child_run_id"])
         else:
-            self._following.time_is_up(context, place, waits_for)
+            ended = self._following.time_is_up(context, place, waits_for)
         if not ended:
-            with self._db.transaction() as tx:
-                steps.postpone(tx, [(row["run_id"], place)], LOOK_AGAIN_S)
+            self._aside.put([Which.step(row)], LOOK_AGAIN_S if waits_for in ("items", "run") else AFTER_LOCK_S)
 
-    def _send(self, rows: Iterable[Row]) -> None:
+    def _send(self, rows: Sequence[Row]) -> None:
         """Sends messages about what is ready, each step alone, and looks at them again later."""
-        by_run: dict[UUID, list[int]] = defaultdict(list)
+        by_run: dict[UUID, list[Row]] = defaultdict(list)
         for row in rows:
-            by_run[row["run_id"]].append(row["place"])
+            by_run[row["run_id"]].append(row)
         if not by_run:
             return
-        with self._db.transaction() as tx:
-            which = [(run_id, place) for run_id, places in by_run.items() for place in places]
-            steps.postpone(tx, which, _RESEND_S * random.uniform(0.8, 1.2))  # noqa: S311 - spread
+        self._put_off(rows)
         busy = self._backlog() > _BACKLOG
-        for run_id, places in by_run.items():
+        for run_id, own in by_run.items():
             if busy and random.random() > _RESENT_SHARE:  # noqa: S311 - a share of them
                 continue
-            context = self._following.attend(run_id)
-            if context is not None:
-                self._following.sender.steps(context, sorted(places), singly=True)
+            with self._aside.guard(*map(Which.step, own), run_id=run_id):
+                context = self._following.attend(run_id)
+                if context is not None:
+                    self._following.sender.steps(context, sorted(row["place"] for row in own), singly=True)
+
+    def _put_off(self, rows: Sequence[Row]) -> None:
+        """The clock looks at these steps again later; all in one statement, unless one of them is refused."""
+        to_blame = map(Which.step, rows) if len(rows) == 1 else ()
+        with self._aside.guard(*to_blame, steps=len(rows)):
+            with self._db.transaction() as tx:
+                delay_s = _RESEND_S * random.uniform(0.8, 1.2)  # noqa: S311 - spread
+                steps.postpone(tx, [(row["run_id"], row["place"]) for row in rows], delay_s)
+            return
+        for row in rows if len(rows) > 1 else ():
+            self._put_off([row])
 
     def _runs(self, due: Sequence[Row]) -> None:
         for row in due:
-            if row["overdue"] and row["state"] in ("pending", "running", "paused"):
-                self._following.call_off(row["id"], "timed_out", "its time is over")
-            else:
-                self._following.attend(row["id"])
-        if due:
-            with self._db.transaction() as tx:
-                ids = [row["id"] for row in due]
-                tx.execute(runs.QUERIES["postpone"], {"ids": ids, "delay_s": _RUN_AGAIN_S})
+            with self._aside.guard(_run(row), run_id=row["id"]):
+                if row["overdue"] and row["state"] in ("pending", "running", "paused"):
+                    self._following.call_off(row["id"], "timed_out", "its time is over")
+                else:
+                    self._following.attend(row["id"])
+                with self._db.transaction() as tx:
+                    tx.execute(runs.QUERIES["postpone"], {"ids": [row["id"]], "delay_s": _RUN_AGAIN_S})
 
     def _items(self, due: Sequence[Row]) -> None:
         by_map: dict[tuple[UUID, int], list[Row]] = defaultdict(list)
         for row in due:
             by_map[row["run_id"], row["place"]].append(row)
         for (run_id, place), rows in by_map.items():
-            self._items_of(run_id, place, rows)
+            with self._aside.guard(*map(Which.item, rows), run_id=run_id, place=place):
+                self._items_of(run_id, place, rows)
 
     def _items_of(self, run_id: UUID, place: int, rows: Sequence[Row]) -> None:
         context = self._context(run_id)
@@ -215,9 +231,10 @@ class Clock:
 
     def _orphans(self) -> None:
         with self._db.transaction() as tx:
-            found = [row["id"] for row in tx.all(runs.QUERIES["orphans"], {"limit": 100})]
-        for run_id in found:
-            self._following.call_off(run_id, "cancelled", "its parent did not go on")
+            found = tx.all(runs.QUERIES["orphans"], {"limit": 100})
+        for row in self._wanted(found, _run):
+            with self._aside.guard(_run(row), run_id=row["id"]):
+                self._following.call_off(row["id"], "cancelled", "its parent did not go on")
 
     def _change(
         self, row: Row, state: str, *, sources: Sequence[str], reason: str, uncounted: str = "never"
@@ -250,3 +267,7 @@ class Clock:
             return sum(int(str(client.llen(name))) for name in names)
         except redis.RedisError:
             return 0
+
+
+def _run(row: Row) -> Which:
+    return Which(row["id"])

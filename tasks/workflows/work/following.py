@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from tasks.workflows.store import items, runs, steps
 from tasks.workflows.store.runs import Changed
 from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.work import finishing, waiting
-from tasks.workflows.work.after import NOTHING, After
+from tasks.workflows.work.after import After
 from tasks.workflows.work.canvas import Sender
 from tasks.workflows.work.contexts import Contexts, RunContext
 
@@ -111,10 +112,13 @@ class Following:
         self.follow(context, after)
         return True
 
-    def time_is_up(self, context: RunContext, place: int, waits_for: str) -> None:
-        """Ends the wait of a step."""
+    def time_is_up(self, context: RunContext, place: int, waits_for: str) -> bool:
+        """Ends the wait of a step; False where that can't be now."""
         after = self._try(context.row.id, lambda tx: waiting.time_is_up(tx, context, place, waits_for))
-        self.follow(context, after or NOTHING)
+        if after is None:
+            return False
+        self.follow(context, after)
+        return True
 
     def call_off(self, run_id: UUID, state: str, reason: str) -> None:
         """Ends a run before its steps have ended: ``cancelled`` or ``timed_out``."""
@@ -124,8 +128,11 @@ class Following:
 
     def _ended(self, changed: Changed) -> None:
         self._contexts.forget(changed.id)
-        self._tell(changed.parent_run_id, changed.parent_place)
-        self._after_end(changed.id, changed.name, changed.concurrency_key, changed.state)
+        # It has ended, whatever is wrong with its parent, or with the next run of its key.
+        with _theirs(changed.id):
+            self._tell(changed.parent_run_id, changed.parent_place)
+        with _theirs(changed.id):
+            self._after_end(changed.id, changed.name, changed.concurrency_key, changed.state)
 
     def _tell(self, parent_run_id: UUID | None, parent_place: int | None) -> None:
         """Wakes the step that waits for the run, if one does."""
@@ -159,3 +166,14 @@ class Following:
         except BridgeError as problem:
             log.warning("workflow-not-followed", extra={"run_id": str(run_id), "error": problem.detail})
             return None
+
+
+@contextmanager
+def _theirs(run_id: UUID) -> Iterator[None]:
+    """Around what concerns other runs than this one: a failure that is theirs is only logged."""
+    try:
+        yield
+    except BridgeError:
+        raise
+    except Exception:
+        log.exception("workflow-not-followed", extra={"run_id": str(run_id)})
