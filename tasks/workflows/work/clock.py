@@ -89,7 +89,7 @@ class Clock:
             return None
         return max(_PAUSE_S if self._passed_over else 0.0, float(row["wait_s"]))
 
-    def _wanted(self, rows: Sequence[Row], which: Callable[[Row], Which]) -> list[Row]:
+    def _wanted(self, rows: list[dict[str, Any]], which: Callable[[Row], Which]) -> list[dict[str, Any]]:
         wanted = [row for row in rows if not self._aside.holds(which(row))]
         self._passed_over |= len(wanted) < len(rows)
         return wanted
