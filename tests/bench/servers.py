@@ -235,10 +235,10 @@ class Ground:
         return load_settings(self.environ(**more))
 
     def api_key(self) -> str:
-        """A new API key that may post hooks."""
+        """A new API key that may post hooks and executions, and ask about models."""
         db = Database(self.settings(), "bench")
         try:
-            return AccessService(db).create("bench", ["hooks:write"])[1]
+            return AccessService(db).create("bench", ["hooks:write", "metrics:write", "metrics:read"])[1]
         finally:
             db.close()
 

@@ -24,7 +24,7 @@ class System:
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        """The headers of requests that may post hooks."""
+        """The headers of requests that may post hooks and executions, and ask about models."""
         return {"X-API-Key": self.ground.api_key()}
 
     @cached_property
@@ -48,6 +48,13 @@ class System:
             "bridge_worker": ground.worker("bridge_worker", "bridges.celery", *bridging, environ=environ),
             "beat": ground.start("beat", "celery", "-A", "tasks.celery", "beat", environ=environ),
         }
+
+    @cached_property
+    def metrics_worker(self) -> Program:
+        """What brings executions into the rollups, with nothing else beside; it may still be starting."""
+        return self.ground.worker(
+            "metrics_worker", "tasks.celery", "-Q", "metrics", "--concurrency", "2", environ=self.ground.environ()
+        )
 
     @property
     def programs(self) -> dict[str, Program]:
