@@ -14,7 +14,9 @@ from tasks.runtime import Runtime
 
 _SLICE_S = 5.0
 _LINGER_S = 0.3
-_GATHER_S = 0.015
+# After a batch that was not full the next begins no sooner than this after it: a batch of many costs little more than
+# one of few. One hook that comes alone waits for nothing.
+_GATHER_S = 0.02
 _CALL_AGAIN_AFTER_S = 0.25
 # A full batch that took longer, or could not be larger, means that one worker does not keep up.
 _SLOW_S = 0.1
@@ -30,6 +32,7 @@ class Shift:
         self._call = call
         self._handler = HookHandler(runtime.db, runtime.settings)
         self._size = BatchSize(runtime.settings.hook_batch_size)
+        self._full = False
         self._called_at = float("-inf")
         self._told_at = float("-inf")
 
@@ -49,13 +52,13 @@ class Shift:
         idle_since = time.monotonic()
         while time.monotonic() < deadline and not shutdown.requested():
             ears.keep()
+            began = time.monotonic()
             if self._batch():
                 idle_since = time.monotonic()
+                if not self._full:
+                    time.sleep(max(0.0, began + _GATHER_S - idle_since))
             elif ears.deaf or time.monotonic() - idle_since > _LINGER_S or not ears.wait(_LINGER_S):
                 return False
-            else:
-                # Where one came, more are coming: a batch of many costs little more than one of few.
-                time.sleep(_GATHER_S)
         return True
 
     def _batch(self) -> int:
@@ -64,8 +67,9 @@ class Shift:
         claimed = self._handler.handle_due(limit)
         now = time.monotonic()
         at_most = limit >= self._runtime.settings.hook_batch_size or now - began > _SLOW_S
+        self._full = claimed == limit
         self._size.learn(claimed, now - began)
-        if claimed == limit and at_most and now - self._called_at > _CALL_AGAIN_AFTER_S:
+        if self._full and at_most and now - self._called_at > _CALL_AGAIN_AFTER_S:
             self._called_at = now
             self._call()
         if claimed:

@@ -1,11 +1,13 @@
 """The whole system on a bench's servers: gunicorn, worker, bridge worker and beat, with the options of `omninode up`.
 
-Each part starts when it is first asked for, and is there until the bench ends. Smoke runs one after another may share
-one system: a bench must not take for granted that the inbox is empty or that it is the first.
+The relay uses the client that ``KAFKA_CLIENT`` names where that is set. Each part starts when it is first asked for,
+and is there until the bench ends. Smoke runs one after another may share one system: a bench must not take for
+granted that the inbox is empty or that it is the first.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -40,7 +42,8 @@ class System:
     @cached_property
     def workers(self) -> dict[str, Program]:
         """What works behind the front door, by its name; it may still be starting."""
-        ground, environ = self.ground, self.ground.environ()
+        ground, client = self.ground, os.environ.get("KAFKA_CLIENT", "kafka-python")
+        environ = ground.environ(KAFKA_CLIENT=client)
         handling = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
         bridging = ("-Q", "bridges", "--concurrency", "6")
         return {

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
+from tasks.hooks.admission import Overloaded
 from tasks.settings import Settings
 from tests.integration.webapp.support import HOOK, client_with, problem_of, running
 from webapp.services import of
@@ -55,6 +57,36 @@ def test_over_the_bound_is_refused_and_within_it_accepted(
         assert [one.result(10).status_code for one in two] == [202, 202]
     assert client.post("/hooks", json=HOOK).status_code == 202
     assert "omninode_hooks_refused_total 2.0" in anonymous.get("/metrics").get_data(as_text=True)
+
+
+def test_who_was_refused_is_read_later_and_what_is_sent_waits_for_nothing(
+    web_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses_s: list[float] = []
+    monkeypatch.setattr("webapp.admission.time.sleep", pauses_s.append)
+    with running(replace(web_settings, accept_limit=1)) as app:
+        hooks = of(app).hooks
+        headers = {"X-API-Key": of(app).access.create("tester", ("hooks:write",))[1]}
+        inside, let = threading.Event(), threading.Event()
+
+        def slow(*_arguments: Any) -> Any:
+            inside.set()
+            assert let.wait(10)
+            raise Overloaded("Ended by the test.")
+
+        monkeypatch.setattr(hooks, "accept", slow)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(app.test_client().post, "/hooks", json=HOOK, headers=headers)
+            assert inside.wait(10)
+            environ = EnvironBuilder("/hooks", method="POST", json=HOOK, headers=headers).get_environ()
+            answer = app.wsgi_app(environ, lambda _status, _headers: lambda _data: None)
+            assert b"LOAD_1" in b"".join(answer)
+            assert pauses_s == []
+            answer.close()  # type: ignore[attr-defined] # what a server does once it has sent the body
+            let.set()
+            first.result(10)
+    assert len(pauses_s) == 1
+    assert 0.1 < pauses_s[0] < 0.4
 
 
 def test_what_fails_leaves_the_bound_as_it_was(app: Flask, client: FlaskClient) -> None:
