@@ -105,6 +105,10 @@ class Settings:
     # For each web process: how many batches may be read and written at once; others wait.
     metrics_accept_limit: int = _number(3, 1, 1000)
     retention_executions_days: int = _number(90, 1, 36_500)
+    # OTLP: the most that a request may hold, inflated (its specification recommends 20 MiB); metrics, as patterns,
+    # that are passed over without being told as refused.
+    otlp_body_limit_bytes: int = _number(20 << 20, 1024, 1 << 28)
+    otlp_ignored_metrics: tuple[str, ...] = ()
     # The AI Lab. How long a call's slot at its endpoint outlives a killed process; how many processes share an
     # endpoint's limit while Redis is away; how long the best model is waited for before a lesser one is asked.
     lab_slot_lease_s: float = _number(15.0, 0.5, 600)

@@ -23,6 +23,7 @@ from webapp.lab import views as lab
 from webapp.metrics import question_views as models
 from webapp.metrics import views as executions
 from webapp.metrics.schemas import ExecutionBatchSchema
+from webapp.otlp import views as otlp
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
 from webapp.workflows import acts, definition_views, shared
@@ -97,6 +98,7 @@ def install(app: Flask) -> None:
     hooks.install(app)
     shared.install(app)
     executions.install(app)
+    otlp.install(app)
     checks.install(app)
     lab.install(app)
     for blueprint in (
@@ -108,6 +110,7 @@ def install(app: Flask) -> None:
         health,
         models.blueprint,
         executions.blueprint,
+        otlp.blueprint,
         lab.blueprint,
         lab_endpoints.blueprint,
     ):

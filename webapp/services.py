@@ -21,6 +21,7 @@ from tasks.hooks.service import HookService
 from tasks.lab.carrying import CarriedQuestions
 from tasks.lab.jobs import carried_by
 from tasks.lab.service import LabService, lab_of
+from tasks.metrics.otlp.service import OtlpService
 from tasks.metrics.prices.service import PriceService
 from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.regressions.service import RegressionService
@@ -52,6 +53,7 @@ class Services:
     admission: Admission
     access: AccessService
     metrics: MetricsService
+    otlp: OtlpService
     tasks: TaskStateService
     questions: QuestionService
     regressions: RegressionService
@@ -75,6 +77,7 @@ def install(app: Flask, settings: Settings) -> None:
         return True
 
     prices = PriceService(runtime.db)
+    metrics_hint = Courier(celery, "metrics.apply", "metrics").wish
     workflows = WorkflowService(runtime.db, settings, attender(celery))
     app.extensions["bridge"] = Services(
         settings=settings,
@@ -84,7 +87,8 @@ def install(app: Flask, settings: Settings) -> None:
         replays=HookReplays(runtime.db, hint),
         admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
         access=AccessService(runtime.db, TokenVerifier(settings)),
-        metrics=MetricsService(runtime.db, settings, Courier(celery, "metrics.apply", "metrics").wish),
+        metrics=MetricsService(runtime.db, settings, metrics_hint),
+        otlp=OtlpService(runtime.db, settings, metrics_hint),
         tasks=TaskStateService(runtime.db),
         questions=QuestionService(runtime.db, prices),
         regressions=RegressionService(runtime.db, prices),
