@@ -19,6 +19,7 @@ import psycopg2.extras
 from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from tasks.db.plans import Plans
 from tasks.db.queries import Prepared
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from tasks.settings import Settings
@@ -38,7 +39,7 @@ _BUSY = (
 class Connection(psycopg2.extensions.connection):
     """A connection that knows which statements it has prepared; None where it is not to prepare any."""
 
-    prepared: set[str] | None = None
+    plans: Plans | None = None
 
 
 class Transaction:
@@ -53,13 +54,14 @@ class Transaction:
         if isinstance(sql, str):
             cursor.execute(sql, params)
             return
-        known = self.raw.prepared
-        if known is None:
+        plans = self.raw.plans
+        if plans is None:
             cursor.execute(sql.text, params)
             return
-        if sql.name not in known:
-            cursor.execute(sql.prepare)
-            known.add(sql.name)
+        preparing = plans.preparing(sql)
+        if preparing is not None:
+            cursor.execute(preparing)
+            plans.prepared(sql)
         cursor.execute(sql.execute, params)
 
     def execute(self, sql: str | Prepared, params: Params | None = None) -> int:
@@ -253,7 +255,7 @@ class Database:
         )
         psycopg2.extras.register_uuid(conn_or_curs=raw)  # type: ignore[no-untyped-call]
         psycopg2.extras.register_default_jsonb(conn_or_curs=raw, loads=orjson.loads)
-        raw.prepared = set() if settings.db_prepared_statements else None
+        raw.plans = Plans() if settings.db_prepared_statements else None
         return raw
 
 

@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from tasks.workflows.attempt import Attempt, Refused
@@ -29,12 +30,16 @@ class StepFunction:
     retry: RetryPolicy | None = None
     timeout_s: float | None = None
 
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """What it takes."""
+        return inspect.signature(self.call)
+
     def run(self, attempt: Attempt, arguments: Mapping[str, Any]) -> Any:
         """Calls it. Raises Refused where the arguments are not those of its signature."""
-        signature = inspect.signature(self.call)
-        given = (attempt,) if next(iter(signature.parameters), None) == "attempt" else ()
+        given = (attempt,) if next(iter(self.signature.parameters), None) == "attempt" else ()
         try:
-            signature.bind(*given, **arguments)
+            self.signature.bind(*given, **arguments)
         except TypeError as problem:
             raise Refused(f"{self.name}: {problem}", error_type="TypeError") from None
         return self.call(*given, **arguments)

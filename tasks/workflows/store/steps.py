@@ -116,8 +116,6 @@ def complete(
             "run_id": run_id,
             "rows": orjson.dumps([_done_row(one) for one in done]).decode(),
             "below": orjson.dumps(_below([one.place for one in done], ways.children, choice)).decode(),
-            "places": [one.place for one in done],
-            "children": sorted({child for one in done for child in ways.children[one.place]}),
             "count": len(done),
             "token": token,
             "candidates": list(ways.candidates),
@@ -132,6 +130,34 @@ def complete(
     return Completed(
         tuple(row["ready"]), row["next"], tuple(row["unsettled"]), row["open_leaves"], row["run_state"] or ""
     )
+
+
+def advance(
+    tx: Transaction, run_id: UUID, done: Done, token: UUID, child: int, next_token: UUID | None, lease_s: float
+) -> Completed:
+    """As ``complete``, for one step whose only child waits for it alone. The child is claimed at once where there is
+    a ``next_token``.
+
+    Raises:
+        LeaseLost: the step is not held under the token.
+    """
+    row = tx.one(
+        QUERIES.prepared("advance"),
+        {
+            "run_id": run_id,
+            "place": done.place,
+            "output": done.output.decode(),
+            "arguments": None if done.arguments is None else done.arguments.decode(),
+            "token": token,
+            "child": child,
+            "next_token": next_token,
+            "due_s": GRACE_S if next_token is None else lease_s,
+        },
+    )
+    if row is None or not row["done"]:
+        raise LeaseLost
+    ready = (child,) if row["child"] == "ready" else ()
+    return Completed(ready, child if row["child"] == "running" else None, (), None, row["run_state"] or "")
 
 
 def settle(

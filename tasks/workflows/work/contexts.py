@@ -78,6 +78,14 @@ class RunContext:
         """The places that nothing waits for."""
         return frozenset({max(self.undoing)}) if self.undoing else self.workings.leaves
 
+    def follower(self, place: int) -> int | None:
+        """The place that alone waits for this one, and for nothing else."""
+        if self.undoing:
+            return None
+        places = self.workings.stored.places
+        below = places.children[place]
+        return below[0] if len(below) == 1 and len(places.parents[below[0]]) == 1 else None
+
     def reads(self, place: int) -> tuple[int, ...]:
         """The places whose results the expressions of this one read."""
         if place in self.undoing:

@@ -38,10 +38,15 @@ class Writer:
     ) -> After:
         """running → succeeded, all of these or none. One of the ``candidates`` that becomes ready by it is claimed at
         once under ``next_token``."""
-        ways = Ways(context.children, context.leaves, candidates, next_token, self._settings.workflow_lease_s)
+        lease_s = self._settings.workflow_lease_s
+        ways = Ways(context.children, context.leaves, candidates, next_token, lease_s)
         if context.workings.plain and not effects and choice is None:
+            follower = context.follower(done[0].place) if len(done) == 1 else None
             with self._db.autocommit() as tx:
-                return after_of(steps.complete(tx, context.row.id, done, token, ways))
+                if follower is None:
+                    return after_of(steps.complete(tx, context.row.id, done, token, ways))
+                its_token = next_token if follower in candidates else None
+                return after_of(steps.advance(tx, context.row.id, done[0], token, follower, its_token, lease_s))
         with self._db.transaction() as tx:
             return complete_in(tx, context, done, token, ways, effects, choice)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from types import SimpleNamespace
+from uuid import UUID
 
 import psycopg2
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from tasks.db.pool import Database
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.settings import Settings
+from tasks.workflows.store.runs import QUERIES
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +179,29 @@ def test_what_is_left_for_after_the_commit_is_done_once_it_stands(
         tx.after_commit(tell, 4)
         raise ZeroDivisionError
     assert len(told) == 1
+
+
+def test_a_prepared_statement_is_planned_anew_when_its_plan_is_old(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = QUERIES.prepared("context")
+    now = [1000.0]
+    monkeypatch.setattr("tasks.db.plans.time", SimpleNamespace(monotonic=lambda: now[0]))
+    prepared_at = "SELECT prepare_time FROM pg_prepared_statements WHERE name = %(name)s"
+    times = []
+    for later_s in (0.0, 0.2, 0.1, 0.4, 0.2):
+        now[0] += later_s
+        with db.autocommit() as tx:
+            assert tx.all(statement, {"id": UUID(int=1)}) == []
+            times.append(tx.one(prepared_at, {"name": statement.name}))
+    assert times[0] == times[1] != times[2] == times[3] != times[4]
+
+
+def test_a_statement_that_could_not_be_prepared_is_prepared_the_next_time(db: Database) -> None:
+    statement = QUERIES.prepared("context")
+    with pytest.raises(psycopg2.errors.InFailedSqlTransaction), db.transaction() as tx:  # noqa: PT012 - fails twice
+        with pytest.raises(psycopg2.errors.SyntaxError):
+            tx.execute("SELEC")
+        tx.all(statement, {"id": UUID(int=1)})
+    with db.transaction() as tx:
+        assert tx.all(statement, {"id": UUID(int=1)}) == []
