@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import redis
@@ -28,15 +28,28 @@ class Closing(Protocol):
         """Closes them; a later use opens new ones."""
 
 
+class Hints(Protocol):
+    """How a process tells workers that rows wait: may fail, never raises because of Redis, and never decides
+    anything."""
+
+    def send(self, task_name: str, args: Sequence[Any], queue: str) -> bool:
+        """Publishes a message; whether Redis took it."""
+
+    def nudge(self, job: str, *others: str) -> bool:
+        """Wakes who listens for ``job`` and for ``others``; whether anybody does for ``job``."""
+
+
 T = TypeVar("T", bound=Closing)
 
 
 class Runtime:
-    """One for each Celery app, as ``app.bridge``. ``role`` names the process in logs and in PostgreSQL."""
+    """One for each Celery app, as ``app.bridge``. ``role`` names the process in logs and in PostgreSQL; ``hints`` are
+    the app's, and None where there is no app: then sweepers find what waits."""
 
-    def __init__(self, settings: Settings, role: str) -> None:
+    def __init__(self, settings: Settings, role: str, hints: Hints | None = None) -> None:
         self.settings = settings
         self.role = role
+        self.hints = hints
         self.db = Database(settings, role)
         self._redis: redis.Redis | None = None
         self._redis_pid = 0

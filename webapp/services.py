@@ -70,14 +70,14 @@ def install(app: Flask, settings: Settings) -> None:
     celery = create_celery(settings, role="web")
     runtime = runtime_of(celery)
 
-    courier = Courier(celery, "hooks.handle", "hooks")
+    courier = Courier(hint_sender(celery), "hooks.handle", "hooks")
 
     def hint(_hook_ids: list[UUID]) -> bool:
         courier.wish()
         return True
 
     prices = PriceService(runtime.db)
-    metrics_hint = Courier(celery, "metrics.apply", "metrics").wish
+    metrics_hint = Courier(hint_sender(celery), "metrics.apply", "metrics").wish
     workflows = WorkflowService(runtime.db, settings, attender(celery))
     app.extensions["bridge"] = Services(
         settings=settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,6 +31,7 @@ from tasks.lab.turns import Turns
 from tasks.metrics.prices.service import PriceService
 from tasks.metrics.questions.service import QuestionService
 from tasks.metrics.service import MetricsService
+from tasks.queue.courier import Courier
 from tasks.runtime import Runtime
 from tasks.settings import Settings
 
@@ -128,12 +129,19 @@ def lab_of(runtime: Runtime) -> LabService:
     with _lock:
         found = _labs.get(runtime)
         if found is None:
-            metrics = MetricsService(runtime.db, runtime.settings, lambda: None)
+            metrics = MetricsService(runtime.db, runtime.settings, _metrics_hint(runtime))
             records = MetricsRecords(metrics, runtime.settings.environment)
             prices = PriceService(runtime.db)
             advice = MetricsAdvice(QuestionService(runtime.db, prices), prices)
             found = _labs[runtime] = LabService(runtime.db, runtime.settings, records, advice)
         return found
+
+
+def _metrics_hint(runtime: Runtime) -> Callable[[], object]:
+    """What tells the workers of model metrics that attempts were recorded."""
+    if runtime.hints is None:
+        return lambda: None
+    return Courier(runtime.hints, "metrics.apply", "metrics").wish
 
 
 _lock = threading.Lock()

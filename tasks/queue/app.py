@@ -42,8 +42,8 @@ def create_celery(settings: Settings, role: str = "worker", imports: Sequence[st
     """
     app = BridgeCelery("omninode", amqp="tasks.queue.publishing:BridgeAMQP", set_as_current=True)
     app.conf.update(configuration(settings, imports))
-    app.bridge = Runtime(settings, role)
     app.bridge_hints = HintSender(app)
+    app.bridge = Runtime(settings, role, app.bridge_hints)
     app.bridge_stream = StreamWriter(settings)
     app.conf.broker_transport = transport_with(app.bridge_stream)
     _connect_signals(app)

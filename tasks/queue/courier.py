@@ -11,10 +11,8 @@ import os
 import threading
 import time
 
-from celery import Celery
-
-from tasks.queue.hints import hint_sender
 from tasks.queue.nudges import JOURNAL
+from tasks.runtime import Hints
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +23,8 @@ _MESSAGE_EVERY_S = 0.1
 class Courier:
     """Sends the hints of one job, for one process; made anew after a fork."""
 
-    def __init__(self, app: Celery, job: str, queue: str) -> None:
-        self._sender = hint_sender(app)
+    def __init__(self, hints: Hints, job: str, queue: str) -> None:
+        self._sender = hints
         self._job = job
         self._queue = queue
         self._wanted = threading.Event()

@@ -54,6 +54,11 @@ class Refused(StepError):
         super().__init__(detail, error_type=error_type, retryable=False)
 
 
+class CalledOff(Exception):
+    """The attempt was broken off because it is not wanted here any more (``Attempt.is_wanted``). It does not count:
+    where its worker stops, another one begins it anew."""
+
+
 def retries(policy: RetryPolicy, error: StepError, attempt: int) -> bool:
     """Whether attempt ``attempt``, which failed with ``error``, is followed by another.
 
@@ -69,7 +74,8 @@ class Attempt:
     """One attempt at a step, or at one item of its map (``index``, else None).
 
     ``number`` counts from 1. ``deadline`` is on ``time.monotonic()``'s clock: after it the attempt is ended from
-    outside. ``run_name`` is the definition's name, ``submitted_by`` who asked for the run.
+    outside. ``run_name`` is the definition's name, ``submitted_by`` who asked for the run. ``is_wanted`` turns False
+    when the run is called off or this worker stops: what takes long looks there now and then, and raises CalledOff.
     """
 
     runtime: Runtime
@@ -81,6 +87,7 @@ class Attempt:
     submitted_by: str
     deadline: float
     index: int | None = None
+    is_wanted: Callable[[], bool] = lambda: True
     effects: list[Effect] = field(default_factory=list)
 
     @property

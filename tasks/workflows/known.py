@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.settings import Settings
 from tasks.workflows import functions
+from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.context import Known
 
 
@@ -15,7 +16,7 @@ def known(settings: Settings) -> Known:
     """
     return Known(
         tasks=functions.names(),
-        queues=frozenset(settings.workflow_queues),
+        queues=frozenset((*settings.workflow_queues, *(KINDS[name].queue for name in KINDS))),
         connections=frozenset(name for name, _ in settings.workflow_sql_connections),
         secrets=frozenset(name for name, _ in settings.workflow_http_secrets),
     )

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Node:
     """What planning knows of a step. ``ends_piece``: what comes after it can't travel with it, because it may wait
-    without a worker (wait, approve, map, a child run) or decides what comes next (branch)."""
+    without a worker (wait, approve, map, a child run) or decides what comes next (branch). ``slow``: no bundle holds
+    it."""
 
     key: str
     kind: str
     queue: str
     priority: int = 5
     ends_piece: bool = False
+    slow: bool = False
 
 
 @dataclass(frozen=True)

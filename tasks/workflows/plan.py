@@ -144,7 +144,11 @@ class _Planner:
         return groups.values()
 
     def _packed(self, keys: Sequence[str]) -> list[Single | Bundle]:
-        """Independent steps, as many to a message as the limits say."""
+        """Independent steps, as many to a message as the limits say; slow ones by themselves."""
+        slow = [key for key in keys if self._graph.nodes[key].slow]
+        if slow:
+            held = set(slow)
+            return [*map(Single, slow), *self._packed([key for key in keys if key not in held])]
         size = max(1, min(self._limits.bundle, len(keys) // self._limits.spread))
         if size == 1:
             return [Single(key) for key in keys]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.settings import Settings
+from tests.lab_server import LabServer
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -126,6 +127,14 @@ class CeleryProcesses:
         process = CeleryProcess(arguments, {**self._environ, **environ}, log)
         self._started.append(process)
         return process
+
+
+@pytest.fixture
+def lab_server() -> Iterator[LabServer]:
+    """A server of models, with none yet."""
+    server = LabServer().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

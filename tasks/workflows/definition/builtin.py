@@ -150,6 +150,8 @@ AI = Kind(
         }
     ),
     "Asks a model; the output is {text, model, …}, or with json what the answer says.",
+    queue="lab",
+    slow=True,
 )
 EMIT = Kind(
     "emit",

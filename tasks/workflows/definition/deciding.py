@@ -81,6 +81,7 @@ def planning_graph(definition: WorkflowDefinition, kinds: Kinds = KINDS) -> Grap
             step.queue or kinds[step.kind].queue,
             step.priority or definition.priority,
             kinds[step.kind].ends_piece,
+            kinds[step.kind].slow,
         )
         for step in definition.steps
     ]

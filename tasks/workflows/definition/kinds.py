@@ -31,7 +31,10 @@ class Kind:
 
     ``arguments``: the shape of ``with``. ``ends_piece``: no step travels behind it, because it may wait without a
     worker or decides what comes next. ``inside``: it may stand in a map and as a compensation; one that waits may
-    not. ``timeout_s``: of an attempt, where nothing else is said; None: it has no time of its own.
+    not. ``timeout_s``: of an attempt, where nothing else is said; None: it has no time of its own. ``queue``: where
+    steps of it wait for a worker unless they name another; a kind with a queue of its own needs workers that take it.
+    ``slow``: its attempts take seconds or more, so that each travels in a message of its own and none waits behind
+    another.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Kind:
     inside: bool = True
     timeout_s: float | None = STEP_TIMEOUT_S
     queue: str = "workflows"
+    slow: bool = False
 
     def render(
         self, arguments: Mapping[str, Any], values: Mapping[str, Value], meter: Meter | None = None

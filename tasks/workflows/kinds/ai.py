@@ -7,9 +7,11 @@ from typing import Any
 
 from tasks.errors import BridgeError, ValidationFailed
 from tasks.lab.asking import AskAnswer, AskRequest
+from tasks.lab.attempting import Listener
+from tasks.lab.errors import Cancelled
 from tasks.lab.forms import MAX_TIMEOUT_S
 from tasks.lab.service import lab_of
-from tasks.workflows.attempt import Attempt, Refused, StepError
+from tasks.workflows.attempt import Attempt, CalledOff, Refused, StepError
 from tasks.workflows.definition.builtin import KINDS
 
 _ASKED = ("prompt", "system", "model", "tier", "task_type", "fallback", "temperature", "max_tokens", "json")
@@ -22,10 +24,14 @@ def run(attempt: Attempt, arguments: Mapping[str, Any]) -> Any:
     Raises:
         Refused: the question can't be asked.
         StepError: no model answered: ``LabUnavailable``, ``LabBusy``, ``LabTimedOut`` or ``LabFailed``.
+        CalledOff: the run was, or this worker stops.
     """
     timeout_s = min(MAX_TIMEOUT_S, attempt.remaining_s())
     try:
-        answer = lab_of(attempt.runtime).ask(request_of(attempt, arguments), timeout_s)
+        listener = Listener(cancelled=lambda: not attempt.is_wanted())
+        answer = lab_of(attempt.runtime).ask(request_of(attempt, arguments), timeout_s, listener)
+    except Cancelled:
+        raise CalledOff from None
     except ValidationFailed as problem:
         raise Refused(problem.detail, error_type="InvalidQuestion") from None
     except BridgeError as problem:

@@ -444,7 +444,7 @@ SELECT place, compensates, state FROM steps WHERE run_id = %(run_id)s AND compen
 
 -- name: due --
 -- What the clock looks at, oldest first.
-SELECT run_id, place, key, state, attempt, bundled, lease_token, waits_for, child_run_id, compensates
+SELECT run_id, place, key, queue, state, attempt, bundled, lease_token, waits_for, child_run_id, compensates
 FROM steps
 WHERE due_at <= now()
 ORDER BY due_at

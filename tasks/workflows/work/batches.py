@@ -92,6 +92,8 @@ class Durations:
 
     def short_s(self, context: RunContext, place: int) -> float | None:
         """How long the step takes, where it is known to be short."""
+        if context.is_slow(place):
+            return None
         known = self._known.get((context.row.name, context.key(place)))
         return known if known is not None and known < _SHORT_S else None
 

@@ -60,7 +60,7 @@ class Sender:
         piece = plan_map(
             context.key(place),
             indexes,
-            chunk=chunk if isinstance(chunk, int) else _chunk_size(len(indexes)),
+            chunk=chunk if isinstance(chunk, int) else _chunk_size(len(indexes), context.is_slow(place)),
             max_parallel=most if isinstance(most, int) else None,
         )
         self._send(context, [piece])
@@ -99,7 +99,7 @@ class Sender:
     ) -> Signature[Any]:
         # What a chord counts must leave a result; everything else leaves none.
         options: Mapping[str, Any] = {
-            "queue": context.queue(places[0]),
+            "queue": context.item_queue(places[0]) if task == ITEMS else context.queue(places[0]),
             "priority": _HIGHEST - max(context.priority(place) for place in places),
             "ignore_result": not counted,
         }
@@ -177,6 +177,6 @@ def _graph(context: RunContext) -> Graph:
     return context.workings.graph
 
 
-def _chunk_size(items: int) -> int:
-    """So many to a message that a hundred messages carry all, at most 100."""
-    return max(1, min(100, items // 100))
+def _chunk_size(items: int, slow: bool) -> int:
+    """So many to a message that a hundred messages carry all, at most 100; of slow ones, that a thousand do."""
+    return max(1, min(100, items // (1000 if slow else 100)))

@@ -76,12 +76,16 @@ class Claims:
             return steps.claim(tx, run_id, allowed, token, self._lease_s, limited=True)
 
     def another(self, context: RunContext, token: UUID) -> list[Claimed]:
-        """Of a run that allows only so many steps at once: the next one that waits, since a place has become free."""
-        if not context.limited or not self.may_go_on():
+        """Of a run that allows only so many steps at once: the next one that waits, since a place has become free.
+        One that is of another queue, or for which there is no time here, is sent on its way."""
+        if not context.limited:
             return []
         with self._db.transaction() as tx:
-            waiting = steps.ready(tx, context.row.id, 8)
-        return self.claim(context, waiting[:1], token)
+            waiting = steps.ready(tx, context.row.id, 8)[:1]
+        if waiting and not (self.may_go_on() and context.queue(waiting[0]) == self._queue):
+            self._following.sender.steps(context, waiting)
+            return []
+        return self.claim(context, waiting, token)
 
     def candidates(self, context: RunContext, place: int) -> Sequence[int]:
         """The children that may be gone on with at once."""

@@ -24,7 +24,6 @@ from tasks.workflows.store import items, runs, steps
 from tasks.workflows.store.items import ItemEnd
 from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.work.aside import AFTER_LOCK_S, Aside, Which
-from tasks.workflows.work.canvas import QUEUE
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.endings import fail_in, retry_policy
 from tasks.workflows.work.following import Following
@@ -40,9 +39,10 @@ _LIMIT = 500
 _RESEND_S = 10.0
 _RUN_AGAIN_S = 15.0
 _ORPHANS_EVERY_S = 10.0
-# With so many messages waiting, what waits longer than usual was most likely not lost.
+# With so many messages waiting in its queue, what waits longer than usual was most likely not lost.
 _BACKLOG = 200
 _RESENT_SHARE = 0.1
+_LEAST_SHARE = 0.01
 _PRIORITY_STEPS = (0, 3, 6, 9)
 _SEPARATOR = "\x06\x16"
 
@@ -160,9 +160,11 @@ class Clock:
         if not by_run:
             return
         self._put_off(rows)
-        busy = self._backlog() > _BACKLOG
-        for run_id, own in by_run.items():
-            if busy and random.random() > _RESENT_SHARE:  # noqa: S311 - a share of them
+        shares = {queue: self._share(queue) for queue in {row["queue"] for row in rows}}
+        for run_id, every in by_run.items():
+            chance = random.random()  # noqa: S311 - a share of them
+            own = [row for row in every if chance < shares[row["queue"]]]
+            if not own:
                 continue
             with self._aside.guard(*map(Which.step, own), run_id=run_id):
                 context = self._following.attend(run_id)
@@ -219,7 +221,8 @@ class Clock:
             tx.execute(items.QUERIES["release"], {**where, "delay_s": 2 * _RESEND_S})
         if gone:
             self._following.close(context, place)
-        if again and held["run_state"] == "running":
+        chance = random.random()  # noqa: S311 - a share of them
+        if again and held["run_state"] == "running" and chance < self._share(context.item_queue(place)):
             self._following.sender.items(context, place, sorted(again))
 
     def _give_item_up(self, tx: Any, run_id: UUID, place: int, row: Row) -> None:
@@ -259,9 +262,17 @@ class Clock:
         except NotFound:
             return None
 
-    def _backlog(self) -> int:
-        """Messages that wait in the queue of workflows, all priorities together; 0 where Redis does not say."""
-        names = [QUEUE if step == 0 else f"{QUEUE}{_SEPARATOR}{step}" for step in _PRIORITY_STEPS]
+    def _share(self, queue: str) -> float:
+        """Which share of what waits for a message of this queue longer than usual is sent again. The more there are,
+        the less: what is slow would else be sent over and over while it waits."""
+        backlog = self._backlog(queue)
+        if backlog <= _BACKLOG:
+            return 1.0
+        return max(_LEAST_SHARE, min(_RESENT_SHARE, (_BACKLOG / backlog) ** 2))
+
+    def _backlog(self, queue: str) -> int:
+        """Messages that wait in a queue, all priorities together; 0 where Redis does not say."""
+        names = [queue if step == 0 else f"{queue}{_SEPARATOR}{step}" for step in _PRIORITY_STEPS]
         try:
             client = self._runtime.redis()
             return sum(int(str(client.llen(name))) for name in names)

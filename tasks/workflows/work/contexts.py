@@ -5,6 +5,7 @@ Places behind the definition's own are compensations: a line in which each undoe
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from uuid import UUID
 from tasks.db.pool import Transaction
 from tasks.workflows import definitions
 from tasks.workflows.definition.builtin import KINDS
+from tasks.workflows.definition.deciding import map_action
 from tasks.workflows.definition.model import Action, StepDefinition
 from tasks.workflows.settling import Children
 from tasks.workflows.store import runs, steps
@@ -61,8 +63,16 @@ class RunContext:
 
     def queue(self, place: int) -> str:
         """Where messages about it go."""
-        step = self.step(place)
-        return step.queue or KINDS[step.kind].queue
+        return self.step(place).queue or KINDS[self.action(place).kind].queue
+
+    def item_queue(self, place: int) -> str:
+        """Where messages about the items of a map go."""
+        return self.step(place).queue or KINDS[map_action(self.action(place).arguments).kind].queue
+
+    def is_slow(self, place: int) -> bool:
+        """Whether attempts at it, or at its items, are known to take long."""
+        action = self.action(place)
+        return KINDS[(map_action(action.arguments) if action.kind == "map" else action).kind].slow
 
     def priority(self, place: int) -> int:
         """1 to 10, 10 the most urgent."""
@@ -134,13 +144,16 @@ class Contexts:
 
     def __init__(self, _runtime: object) -> None:
         self._kept: OrderedDict[UUID, RunContext] = OrderedDict()
+        # Of the lab's worker many threads come here.
+        self._lock = threading.Lock()
 
     def of(self, tx: Transaction, run_id: UUID, *, undoing: bool = False) -> RunContext:
         """The context of a run, read where it is not at hand; ``undoing``: with compensations. Raises NotFound."""
-        known = self._kept.get(run_id)
-        if known is not None and (known.undoing or not undoing):
-            self._kept.move_to_end(run_id)
-            return known
+        with self._lock:
+            known = self._kept.get(run_id)
+            if known is not None and (known.undoing or not undoing):
+                self._kept.move_to_end(run_id)
+                return known
         row = runs.context(tx, run_id)
         rows = tx.all(steps.QUERIES["compensations"], {"run_id": run_id}) if undoing else []
         made = RunContext(
@@ -149,14 +162,16 @@ class Contexts:
             {each["place"]: each["compensates"] for each in rows},
         )
         if row.started_at is not None:  # until then it may still change
-            self._kept[run_id] = made
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            with self._lock:
+                self._kept[run_id] = made
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
         return made
 
     def forget(self, run_id: UUID) -> None:
         """The run enters another life: it is tried again, or compensated."""
-        self._kept.pop(run_id, None)
+        with self._lock:
+            self._kept.pop(run_id, None)
 
     def close(self) -> None:
         """Forgets all of them."""

@@ -61,7 +61,8 @@ class ItemWork:
                 began = time.monotonic()
                 self._do(context, place, claimed, token, policy)
                 made += len(claimed)
-                size = min(_MOST, 2 * size) if time.monotonic() - began < _SHORT_S * size else 1
+                is_short = time.monotonic() - began < _SHORT_S * size and not context.is_slow(place)
+                size = min(_MOST, 2 * size) if is_short else 1
         self._following.send_items(context, place)
         return made
 

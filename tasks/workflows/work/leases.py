@@ -72,7 +72,11 @@ class Leases:
 
     @contextmanager
     def interruptible(self, lease: Lease) -> Iterator[None]:
-        """Within the block, which must be inside a ``timeouts.time_limit``, the loss of the lease ends that limit."""
+        """Within the block, which must be inside a ``timeouts.time_limit``, the loss of the lease ends that limit.
+        Only the main thread can be interrupted; elsewhere the work itself looks at ``lease.lost``."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         self._interruptible = lease
         try:
             yield

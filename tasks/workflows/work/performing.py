@@ -12,10 +12,11 @@ import orjson
 
 from tasks import correlation, timeouts
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.queue import shutdown
 from tasks.runtime import Runtime
 from tasks.stream.transition import clean_error
 from tasks.workflows import caching, functions
-from tasks.workflows.attempt import Attempt, Refused, StepError
+from tasks.workflows.attempt import Attempt, CalledOff, Refused, StepError
 from tasks.workflows.definition import deciding
 from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.expect import misses
@@ -55,7 +56,7 @@ class Performer:
         step's own fault."""
         place = claimed.place
         step, action = context.step(place), context.action(place)
-        attempt = self._attempt(context, context.key(place), claimed.attempt, action)
+        attempt = self._attempt(context, context.key(place), claimed.attempt, action, lease)
         values = _values(context, results)
 
         def work() -> Outcome:
@@ -76,7 +77,7 @@ class Performer:
     ) -> Outcome:
         """One attempt at an item of a map."""
         action = deciding.map_action(context.action(place).arguments)
-        attempt = self._attempt(context, context.key(place), number, action, index)
+        attempt = self._attempt(context, context.key(place), number, action, lease, index)
         values = {**_values(context, results), "item": item, "index": index}
         return self._within(attempt, lease, lambda: self._call(attempt, action, values, shown=False))
 
@@ -95,7 +96,7 @@ class Performer:
         """Nothing is open."""
 
     def _attempt(
-        self, context: RunContext, key: str, number: int, action: Action, index: int | None = None
+        self, context: RunContext, key: str, number: int, action: Action, lease: Lease, index: int | None = None
     ) -> Attempt:
         row = context.row
         return Attempt(
@@ -108,6 +109,7 @@ class Performer:
             row.submitted_by,
             time.monotonic() + limit_s(action),
             index,
+            is_wanted=lambda: not (lease.lost or shutdown.requested()),
         )
 
     def _within(self, attempt: Attempt, lease: Lease, work: Callable[[], Outcome]) -> Outcome:
@@ -124,6 +126,8 @@ class Performer:
             if lease.lost:
                 return Lost()
             return Failed(StepError(str(problem), error_type="TimedOut"), timed_out=True)
+        except CalledOff:
+            return Lost() if lease.lost else Released(_RELEASED_S)
         except (DatabaseUnavailable, DatabaseBusy):
             return Released(_RELEASED_S)
         except StepError as problem:

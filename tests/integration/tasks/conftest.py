@@ -10,6 +10,7 @@ import pytest
 from tasks.db.pool import Database
 from tasks.hooks.handling import HookHandler
 from tasks.hooks.service import HookService
+from tasks.runtime import Runtime
 from tasks.settings import Settings
 
 
@@ -19,6 +20,14 @@ def db(settings: Settings) -> Iterator[Database]:
     database = Database(settings, "test")
     yield database
     database.close()
+
+
+@pytest.fixture
+def runtime(settings: Settings) -> Iterator[Runtime]:
+    """What a process has."""
+    made = Runtime(settings, "test")
+    yield made
+    made.close()
 
 
 @pytest.fixture

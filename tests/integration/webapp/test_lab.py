@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -18,13 +18,6 @@ from tests.lab_server import Behaviour, Gate, LabServer
 from webapp.services import of
 
 Rows = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture
-def lab_server() -> Iterator[LabServer]:
-    server = LabServer().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

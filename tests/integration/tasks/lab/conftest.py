@@ -12,18 +12,9 @@ from tasks.lab.administration import new_endpoint
 from tasks.lab.model import Endpoint
 from tasks.lab.service import LabService, lab_of
 from tasks.runtime import Runtime
-from tasks.settings import Settings
 from tests.lab_server import LabServer
 
 Add = Callable[..., Endpoint]
-
-
-@pytest.fixture
-def lab_server() -> Iterator[LabServer]:
-    """A server of models, with none yet."""
-    server = LabServer().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -32,14 +23,6 @@ def other_server() -> Iterator[LabServer]:
     server = LabServer().start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def runtime(settings: Settings) -> Iterator[Runtime]:
-    """What a process has."""
-    made = Runtime(settings, "test")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from tasks.db.pool import Database
 from tasks.errors import IdempotencyMismatch, NotFound, ValidationFailed
 from tasks.ids import new_id
+from tasks.lab import requests
 from tasks.lab.asking import AskRequest, ScorerSpec
 from tasks.lab.carrying import CarriedQuestions
 from tasks.lab.jobs import carried_by
@@ -103,6 +105,29 @@ def test_a_question_is_carried_to_its_answer(
         carried.get(new_id())
 
 
+def test_attempts_of_workers_are_in_the_rollups_without_the_sweeper(
+    carried: CarriedQuestions,
+    lab_server: LabServer,
+    add: Add,
+    celery_processes: CeleryProcesses,
+    db: Database,
+) -> None:
+    lab_server.behave("m")
+    add(lab_server, "one")
+    # No beat runs, so nobody sweeps.
+    celery_processes.worker("lab", pool="threads", concurrency=2, wait=False, **QUICK)
+    celery_processes.worker("metrics", concurrency=1)
+    request_id = carried.submit(AskRequest("hi"), 20)
+    wait_until(lambda: ended(carried, request_id))
+
+    def counted() -> int:
+        with db.transaction() as tx:
+            row = tx.one("SELECT sum(executions) AS count FROM model_rollups WHERE grain = 'minute'")
+        return int((row and row["count"]) or 0)
+
+    wait_until(lambda: counted() == 1, what="the attempt in the rollups")
+
+
 def test_a_question_that_nobody_can_answer_fails_with_the_reason(
     carried: CarriedQuestions, lab_server: LabServer, add: Add
 ) -> None:
@@ -172,8 +197,6 @@ def test_a_question_that_kills_every_worker_is_given_up(
     request_id = carried.submit(AskRequest("hi"), 60)
     for attempt in range(3):
         with runtime.db.transaction() as tx:
-            from tasks.lab import requests
-
             assert requests.claim(tx, request_id, new_id(), 0.01, 3) is not None, attempt
         wait_until(lambda: not _is_leased(runtime, request_id))
     carried.sweep()
@@ -232,8 +255,6 @@ def test_a_lost_message_is_made_good_by_the_sweeper(
     worker: Callable[..., CeleryProcess],
     redis_url: str,
 ) -> None:
-    import redis
-
     lab_server.behave("a")
     lab_server.behave("b")
     add(lab_server, "one")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,13 +20,6 @@ PROTOCOLS = {"ollama": ollama, "openai": openai}
 @pytest.fixture(params=["ollama", "openai"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def lab_server() -> Iterator[LabServer]:
-    server = LabServer().start()
-    yield server
-    server.stop()
 
 
 def ask(

@@ -94,7 +94,7 @@ def test_without_redis_everybody_is_deaf() -> None:
 
 
 def test_a_courier_sends_few_messages_for_many_wishes(app: BridgeCelery, client: redis.Redis) -> None:
-    courier = Courier(app, JOB, "hooks")
+    courier = Courier(app.bridge_hints, JOB, "hooks")
     deadline = time.monotonic() + 0.5
     while time.monotonic() < deadline:
         courier.wish()
@@ -103,7 +103,7 @@ def test_a_courier_sends_few_messages_for_many_wishes(app: BridgeCelery, client:
 
 
 def test_a_courier_wakes_the_listener_instead(app: BridgeCelery, client: redis.Redis) -> None:
-    courier = Courier(app, JOB, "of-its-own")
+    courier = Courier(app.bridge_hints, JOB, "of-its-own")
     with Ears(client, JOB) as ears:
         courier.wish()
         assert ears.wait(4.0) is True
@@ -112,7 +112,7 @@ def test_a_courier_wakes_the_listener_instead(app: BridgeCelery, client: redis.R
 
 def test_a_courier_never_holds_up_who_wishes(settings: Settings, valkey_server: object) -> None:
     hanging = create_celery(settings, "test")
-    courier = Courier(hanging, JOB, "hooks")
+    courier = Courier(hanging.bridge_hints, JOB, "hooks")
     valkey_server.pause()  # type: ignore[attr-defined]
     try:
         began = time.monotonic()

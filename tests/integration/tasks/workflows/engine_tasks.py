@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.db.pool import Transaction
 from tasks.workflows.attempt import Attempt, Refused
+from tasks.workflows.definition.builtin import KINDS
+from tasks.workflows.definition.shapes import Field
+from tasks.workflows.definition.specs import Number
 from tasks.workflows.functions import step
 
 
@@ -77,3 +81,9 @@ def slow_effect(attempt: Attempt, seconds: float, value: int = 1) -> int:
     """Takes its time, and then has its effect."""
     time.sleep(seconds)
     return int(effect(attempt, value))
+
+
+@KINDS.kind("own", {"n": Field(Number(0, 100, whole=True, template=True), required=True)}, queue="own", slow=True)
+def own(_attempt: Attempt, arguments: Mapping[str, Any]) -> int:
+    """A user's kind, with a queue of its own."""
+    return int(arguments["n"]) + 1

@@ -68,6 +68,17 @@ def test_steps_that_wait_and_other_queues_end_a_piece() -> None:
     assert plan(["a", "b"], graph_of(diamond, b=waits)) == (Single("a"), Single("b"))
 
 
+def test_slow_steps_travel_alone_and_the_others_beside_them_in_bundles() -> None:
+    keys = [f"b{i}" for i in range(40)]
+    slow = {key: Node(key, "ai", "q", slow=True) for key in keys[:20]}
+    limits = Limits(bundle=10, spread=2)
+    bundles = (Bundle(tuple(keys[20:30])), Bundle(tuple(keys[30:])))
+    alone = tuple(map(Single, keys[:20]))
+    assert plan(keys, graph_of(dict.fromkeys(keys, ()), **slow), limits=limits) == (*alone, *bundles)
+    meeting = graph_of({**dict.fromkeys(keys, ()), "j": keys}, **slow)
+    assert plan(keys, meeting, limits=limits) == (Chord((*alone, *bundles), Single("j")),)
+
+
 def test_higher_priority_goes_first() -> None:
     graph = graph_of({"a": (), "b": (), "c": ()}, b=Node("b", "task", "q", priority=9))
     assert plan(["a", "b", "c"], graph) == (Single("b"), Single("a"), Single("c"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,29 +9,14 @@ import pytest
 from tasks.lab.administration import new_endpoint
 from tasks.lab.service import lab_of
 from tasks.runtime import Runtime
-from tasks.settings import Settings
 from tasks.workflows.attempt import Refused, StepError
 from tasks.workflows.kinds import ai
 from tests.integration.tasks.workflows.kinds.conftest import attempt_on
 from tests.lab_server import Behaviour, LabServer
 
 
-@pytest.fixture
-def server() -> Iterator[LabServer]:
-    server = LabServer().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def runtime(settings: Settings) -> Iterator[Runtime]:
-    made = Runtime(settings, "test")
-    yield made
-    made.close()
-
-
-def add(runtime: Runtime, server: LabServer) -> None:
-    endpoint = new_endpoint({"name": "one", "kind": "openai", "url": server.url, "tier": "small"})
+def add(runtime: Runtime, lab_server: LabServer) -> None:
+    endpoint = new_endpoint({"name": "one", "kind": "openai", "url": lab_server.url, "tier": "small"})
     lab_of(runtime).endpoints.add(endpoint)
 
 
@@ -40,18 +24,18 @@ def ask(runtime: Runtime, **arguments: Any) -> Any:
     return ai.run(attempt_on(runtime), arguments)
 
 
-def test_an_answer_is_recorded_with_its_step(runtime: Runtime, server: LabServer) -> None:
-    server.behave("m1", Behaviour(("He", "llo")))
-    add(runtime, server)
+def test_an_answer_is_recorded_with_its_step(runtime: Runtime, lab_server: LabServer) -> None:
+    lab_server.behave("m1", Behaviour(("He", "llo")))
+    add(runtime, lab_server)
     output = ask(runtime, prompt="Say hello", task_type="documentation", max_tokens=5)
     assert (output["text"], output["model"], output["tier"], output["attempts"]) == ("Hello", "m1", "small", 1)
     assert (output["input_tokens"], output["output_tokens"]) == (7, 2)
     assert output["cost_usd"] is None
 
 
-def test_an_answer_that_is_json_is_the_output(runtime: Runtime, server: LabServer) -> None:
-    server.behave("m1", Behaviour(('{"ok": [1, tr', "ue]}")))
-    add(runtime, server)
+def test_an_answer_that_is_json_is_the_output(runtime: Runtime, lab_server: LabServer) -> None:
+    lab_server.behave("m1", Behaviour(('{"ok": [1, tr', "ue]}")))
+    add(runtime, lab_server)
     assert ask(runtime, prompt="Answer", json=True) == {"ok": [1, True]}
 
 
@@ -64,9 +48,9 @@ def test_what_can_not_be_asked_is_told(runtime: Runtime) -> None:
     assert refused.value.error_type == "InvalidQuestion"
 
 
-def test_a_model_that_fails_is_a_failed_attempt(runtime: Runtime, server: LabServer) -> None:
-    server.behave("m1", Behaviour(status=500))
-    add(runtime, server)
+def test_a_model_that_fails_is_a_failed_attempt(runtime: Runtime, lab_server: LabServer) -> None:
+    lab_server.behave("m1", Behaviour(status=500))
+    add(runtime, lab_server)
     with pytest.raises(StepError) as failed:
         ask(runtime, prompt="hi")
     assert failed.value.error_type == "LabFailed"
