@@ -54,6 +54,7 @@ class WorkflowService:
     def pause(self, run_id: UUID, by: str) -> dict[str, Any]:
         """pending, running → paused: steps under way end, no other begins."""
         with self._db.transaction() as tx:
+            tx.all(steps.QUERIES["lock_open"], {"run_id": run_id})
             changed = runs.change(tx, run_id, "paused", by=by)
             if changed is None:
                 raise _not_now(runs.look(tx, run_id), "paused", "paused")
@@ -66,12 +67,16 @@ class WorkflowService:
             look = runs.look(tx, run_id)
             if look.state != "paused":
                 raise _not_now(look, "resumed", "running", sources=("paused",))
-            changed = runs.change(tx, run_id, "running", sources=("paused",), by=by, event="workflow-resumed")
+            begun = look.started_at is not None or finishing.may_begin(tx, Contexts(None).of(tx, run_id))
+            state = "running" if begun else "pending"
+            tx.all(steps.QUERIES["lock_open"], {"run_id": run_id})
+            changed = runs.change(tx, run_id, state, sources=("paused",), by=by, event="workflow-resumed")
             if changed is None:
                 raise _not_now(runs.look(tx, run_id), "resumed", "running", sources=("paused",))
-            tx.execute(steps.QUERIES["release_ready"], {"run_id": run_id, "grace_s": steps.GRACE_S})
+            if begun:
+                tx.execute(steps.QUERIES["release_ready"], {"run_id": run_id, "grace_s": steps.GRACE_S})
         self.hint([run_id])
-        return {"workflow_id": run_id, "state": "running", "previous_state": changed.old}
+        return {"workflow_id": run_id, "state": state, "previous_state": changed.old}
 
     def cancel(self, run_id: UUID, by: str, reason: str | None = None) -> dict[str, Any]:
         """An open run → cancelled, with every step that has not ended and every child that it waits for."""
@@ -83,7 +88,8 @@ class WorkflowService:
         return {"workflow_id": run_id, "state": "cancelled", "previous_state": changed.old}
 
     def retry(self, run_id: UUID, by: str) -> dict[str, Any]:
-        """failed, cancelled, timed_out → running, from what did not end well; what succeeded is kept."""
+        """failed, cancelled, timed_out → running, from what did not end well; what succeeded is kept. → pending where
+        its concurrency key is taken."""
         with self._db.transaction() as tx:
             look = runs.look(tx, run_id, lock=True)
             if look.state not in finishing.BAD:
@@ -95,10 +101,11 @@ class WorkflowService:
             changes = reopened(context.workings.stored.places.parents, states, _choices(tx, context, states))
             leaves = sum(place in context.leaves for place in changes)
             timeout_s = context.workings.stored.definition.timeout_s
+            begun = finishing.may_begin(tx, context)
             runs.change(
                 tx,
                 run_id,
-                "running",
+                "running" if begun else "pending",
                 sources=sorted(finishing.BAD),
                 open_leaves=leaves,
                 timeout_s=float(timeout_s),
@@ -106,13 +113,16 @@ class WorkflowService:
                 reason="retry",
             )
             steps.reopen(tx, run_id, changes)
+            if not begun:
+                tx.execute(steps.QUERIES["hold_ready"], {"run_id": run_id})
         self.hint([run_id])
-        return {"workflow_id": run_id, "state": "running", "previous_state": look.state, "steps": len(changes)}
+        state = "running" if begun else "pending"
+        return {"workflow_id": run_id, "state": state, "previous_state": look.state, "steps": len(changes)}
 
     def compensate(self, run_id: UUID, by: str) -> dict[str, Any]:
         """An ended run → compensating: what succeeded is undone, newest first."""
         with self._db.transaction() as tx:
-            look = runs.look(tx, run_id)
+            look = runs.look(tx, run_id, lock=True)
             if not RUN.is_terminal(look.state):
                 raise _not_now(look, "compensated", "compensating", sources=sorted(finishing.OVER - {"compensated"}))
             begin_undoing(tx, Contexts(None).of(tx, run_id), keep_error=True, by=by)

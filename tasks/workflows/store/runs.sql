@@ -35,8 +35,10 @@ SELECT id, state, name, definition_version, body_digest FROM runs WHERE idempote
 SELECT pg_advisory_xact_lock(7301, hashtext(%(name)s || ' ' || %(concurrency_key)s))
 
 -- name: under_way --
+-- One that was paused before it began holds no place.
 SELECT count(*) AS count FROM runs
 WHERE name = %(name)s AND concurrency_key = %(concurrency_key)s AND finished_at IS NULL AND state <> 'pending'
+  AND started_at IS NOT NULL
 
 -- name: next_of_key --
 -- The runs that wait for their key, the most urgent and then the oldest first.
@@ -60,19 +62,21 @@ FROM runs WHERE id = %(id)s
 SELECT id, definition_id, name, state, version, concurrency_key, open_leaves, parent_run_id, parent_place,
        deadline_at <= now() AS overdue, started_at, error_code, output, error
 FROM runs WHERE id = %(id)s
-FOR UPDATE
+FOR NO KEY UPDATE
 
 -- name: change --
--- A run from one of the states %(from)s to another.
+-- A run from one of the states %(from)s to another. No key changes, and who adds a signal to it meanwhile, with a step
+-- to lock after that, is not to wait for this.
 WITH was AS MATERIALIZED (
     SELECT id, state FROM runs
     WHERE id = %(id)s AND state = ANY(%(from)s::text[])
       AND (%(leaves)s::integer IS NULL OR open_leaves = %(leaves)s::integer)
-    FOR UPDATE
+    FOR NO KEY UPDATE
 ), changed AS (
     UPDATE runs
     SET state = %(state)s, version = version + 1,
-        started_at = CASE WHEN %(state)s = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+        started_at = CASE %(state)s WHEN 'running' THEN coalesce(started_at, clock_timestamp())
+                                    WHEN 'pending' THEN NULL ELSE started_at END,
         finished_at = CASE WHEN %(terminal)s THEN clock_timestamp() END,
         output = coalesce(%(output)s::jsonb, output),
         error_code = CASE WHEN %(keep_error)s THEN error_code ELSE %(error_code)s END,

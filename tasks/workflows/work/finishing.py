@@ -22,15 +22,20 @@ BAD = frozenset({"failed", "cancelled", "timed_out"})
 
 def begin(tx: Transaction, contexts: Contexts, run_id: UUID) -> Changed | None:
     """pending → running, where its concurrency key allows it; None where it does not, or it began before."""
-    context = contexts.of(tx, run_id)
-    concurrency = context.workings.stored.definition.concurrency
-    limit = concurrency.limit if concurrency else 0
-    if not runs.may_begin(tx, context.row.name, context.row.concurrency_key, limit):
+    if not may_begin(tx, contexts.of(tx, run_id)):
         return None
+    tx.all(steps.QUERIES["lock_open"], {"run_id": run_id})
     changed = runs.change(tx, run_id, "running", sources=("pending",))
     if changed is not None:
         tx.execute(steps.QUERIES["release_ready"], {"run_id": run_id, "grace_s": steps.GRACE_S})
     return changed
+
+
+def may_begin(tx: Transaction, context: RunContext) -> bool:
+    """Whether the run's concurrency key has a place; until the transaction ends nobody else takes it."""
+    concurrency = context.workings.stored.definition.concurrency
+    limit = concurrency.limit if concurrency else 0
+    return runs.may_begin(tx, context.row.name, context.row.concurrency_key, limit)
 
 
 def begin_next(tx: Transaction, contexts: Contexts, name: str, concurrency_key: str) -> UUID | None:
