@@ -138,6 +138,11 @@ class Performer:
         except InvalidDefinition as problem:
             detail = "; ".join(f"{mistake.pointer}: {mistake.detail}" for mistake in problem.mistakes[:10])
             return _refused(detail, "InvalidArguments")
+        except SystemExit as problem:
+            if isinstance(problem.code, int) and problem.code < 0:
+                raise  # of the worker's pool, that ends this process (billiard.common)
+            told = clean_error(f"It called sys.exit({problem.code!r}).", ERROR_LIMIT)
+            return Failed(StepError(told, error_type="SystemExit"))
         except Exception as problem:  # noqa: BLE001 - a user's code may raise anything
             return self.failed(problem)
 

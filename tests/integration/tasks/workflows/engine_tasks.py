@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
+
+import psutil
 
 from tasks.db.pool import Transaction
 from tasks.workflows.attempt import Attempt, Refused
@@ -87,3 +92,40 @@ def slow_effect(attempt: Attempt, seconds: float, value: int = 1) -> int:
 def own(_attempt: Attempt, arguments: Mapping[str, Any]) -> int:
     """A user's kind, with a queue of its own."""
     return int(arguments["n"]) + 1
+
+
+@step("test.spin")
+def spin(seconds: float) -> float:
+    """Needs a processor all the time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    return seconds
+
+
+@step("test.poison")
+def poison(attempt: Attempt, how: str = "") -> str:
+    """Does no harm, or what ``how`` says: ``segfault``, ``hungry``, ``exit`` or ``stuck``."""
+    match how:
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "hungry":
+            _eat_memory()
+        case "exit":
+            sys.exit("that was all")
+        case "stuck":
+            # In C, with the interpreter's lock, and deaf: no other thread of the process runs, no alarm is heard.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            ctypes.PyDLL(None).sleep(60)
+    return str(effect(attempt, how))
+
+
+def _eat_memory() -> None:
+    size = psutil.Process().memory_info().vms
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), before[1]))
+    try:
+        eaten = [bytearray(1 << 20) for _ in range(1000)]
+        raise AssertionError(f"{len(eaten)} MiB were to be had")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
