@@ -41,7 +41,7 @@ class Settings:
     redis_url: str = _secret(schemes=("redis", "rediss"))
 
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
-    kafka_client: str = _choice("kafka-python", "kafka-python", "confluent-kafka")
+    kafka_client: str = _choice("auto", "auto", "kafka-python", "confluent-kafka")
     kafka_ephemeral: bool = False
     kafka_topic_partitions: int = _number(3, 1, 1000)
     kafka_replication_factor: int = _number(1, 1, 100)

@@ -1,8 +1,8 @@
 """The producer port on confluent-kafka, Confluent's binding of librdkafka: several times faster than kafka-python.
 
-An option (``pip install 'omninode-bridge[confluent]'`` and ``KAFKA_CLIENT=confluent-kafka``), since it brings a C
-library. The gapless guarantee keeps the port's promise of order: after a record that failed for good librdkafka
-sends nothing more of its partition, and says so with a fatal error.
+An option (``pip install 'omninode-bridge[confluent]'``), since it brings a C library; the relay takes it where it is
+installed, unless ``KAFKA_CLIENT`` says otherwise. The gapless guarantee keeps the port's promise of order: after a
+record that failed for good librdkafka sends nothing more of its partition, and says so with a fatal error.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ _BATCH_BYTES = 1 << 20
 _QUEUE_MESSAGES = 200_000
 _ROOM_WITHIN_S = 5.0
 _CLOSE_TIMEOUT_S = 2.0
+
+
+def is_installed() -> bool:
+    """Whether the option was taken."""
+    return confluent is not None
 
 
 class ConfluentProducer:
@@ -77,7 +82,11 @@ class ConfluentProducer:
                 self.stop(error)
                 delivery.refuse(place, error)
                 break
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+        except confluent.KafkaException as problem:
+            self.stop(problem.args[0])
+            delivery.abandon(problem.args[0])
         return delivery
 
     def stop(self, problem: Any) -> None:
@@ -172,10 +181,15 @@ class _ConfluentDelivery:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
-            if hurry:
-                self._producer.flush(left_s)
-            else:
-                self._producer.poll(min(left_s, 0.05))
+            try:
+                if hurry:
+                    self._producer.flush(left_s)
+                else:
+                    self._producer.poll(min(left_s, 0.05))
+            except confluent.KafkaException as problem:
+                # A fatal error, raised through a callback: the library tells of no record any more.
+                self._port.stop(problem.args[0])
+                self.abandon(problem.args[0])
         return True
 
     def failure(self) -> Failure | None:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridges.kafka.admin import TopicAdmin
-from bridges.kafka.confluent import ConfluentProducer
+from bridges.kafka.confluent import ConfluentProducer, is_installed
 from bridges.kafka.producer import KafkaPythonProducer, Producer
 from tasks.errors import SinkError
 from tasks.settings import Settings
 
-# By KAFKA_CLIENT.
+# By KAFKA_CLIENT; ``auto`` is the fastest that is installed.
 ADAPTERS: Mapping[str, Callable[[Settings], Producer]] = {
+    "auto": ConfluentProducer if is_installed() else KafkaPythonProducer,
     "kafka-python": KafkaPythonProducer,
     "confluent-kafka": ConfluentProducer,
 }

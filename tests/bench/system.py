@@ -42,7 +42,7 @@ class System:
     @cached_property
     def workers(self) -> dict[str, Program]:
         """What works behind the front door, by its name; it may still be starting."""
-        ground, client = self.ground, os.environ.get("KAFKA_CLIENT", "kafka-python")
+        ground, client = self.ground, os.environ.get("KAFKA_CLIENT", "auto")
         environ = ground.environ(KAFKA_CLIENT=client)
         handling = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
         bridging = ("-Q", "bridges", "--concurrency", "6")

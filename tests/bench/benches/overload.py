@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import secrets
-import statistics
 import time
 
-from tests.bench.load import Hooks, closed, paced
+from tests.bench.load import Hooks, paced
 from tests.bench.model import Bar, Bench, BenchError, Outcome, Plan, Sample, Side
 from tests.bench.pairs import in_turn
+from tests.bench.sustained import CONNECTIONS, settle, sustained
 from tests.bench.system import System, system_of
 
 SIDE = "3 x sustainable"
 CALM = "half of it"
-_CONNECTIONS = 32
 # More than both processes take in at once, so that the bound is what holds.
 _CROWD = 512
 _OVERLOAD_S = 60.0
 _CALM_S = 10.0
 _SMOKE_S = 1.0
-_PROBE_S = 5.0
-_SETTLED_WITHIN_S = 120.0
 _STORED = "SELECT count(*) FROM inbox"
-_WAITING = "SELECT count(*) FROM inbox WHERE state IN ('received', 'processing', 'retrying')"
 _REFUSED = 503
 
 
@@ -30,15 +26,15 @@ def run(plan: Plan) -> Outcome:
     """Finds what the system sustains with its workers running, then posts half of it, and three times as much."""
     with system_of(plan) as system:
         crowd = _Crowd(system, plan)
-        sustained = crowd.sustained_per_s()
+        per_s = crowd.sustained_per_s()
         seconds = plan.sized(_OVERLOAD_S, _SMOKE_S)
         sides = [
-            Side(CALM, lambda: crowd.post(_CONNECTIONS, plan.sized(_CALM_S, _SMOKE_S), sustained / 2)),
-            Side(SIDE, lambda: crowd.post(_CROWD, seconds, 3 * sustained)),
+            Side(CALM, lambda: crowd.post(CONNECTIONS, plan.sized(_CALM_S, _SMOKE_S), per_s / 2)),
+            Side(SIDE, lambda: crowd.post(_CROWD, seconds, 3 * per_s)),
         ]
         rounds = in_turn(sides, plan, warm_up=False)
         crowd.check()
-    notes = [f"The whole system sustains {sustained:,.0f} hooks/s; {crowd.accepted:,} accepted, none lost."]
+    notes = [f"The whole system sustains {per_s:,.0f} hooks/s; {crowd.accepted:,} accepted, none lost."]
     return Outcome(rounds, notes=notes)
 
 
@@ -53,14 +49,9 @@ class _Crowd:
 
     def sustained_per_s(self) -> float:
         """What it takes from 32 connections while workers and bridges work beside."""
-        rates = []
-        for _ in range(self._plan.counted(3, 1)):
-            tally = closed(self._hooks(), _CONNECTIONS, self._plan.sized(_PROBE_S, _SMOKE_S))
-            tally.check()
-            self.accepted += tally.accepted_in_all
-            rates.append(tally.sample()["requests_per_s"])
-            self._settle()
-        return statistics.median(rates)
+        per_s, posted = sustained(self._system, self._plan)
+        self.accepted += posted
+        return per_s
 
     def post(self, connections: int, seconds: float, per_s: float) -> Sample:
         """One run; latencies are those of what was accepted.
@@ -83,7 +74,7 @@ class _Crowd:
             raise BenchError(f"neither accepted nor told to come later: {dict(tally.statuses)}")
         self.accepted += tally.accepted_in_all
         self.refused += tally.statuses[_REFUSED]
-        self._settle()
+        settle(self._ground)
         waits_ms.sort()
         return {
             "accepted_per_s": tally.accepted_in_all / seconds,
@@ -101,13 +92,6 @@ class _Crowd:
         stored = self._ground.number(_STORED) - self._before
         if not self.accepted <= stored <= self.accepted + self.refused:
             raise BenchError(f"{self.accepted} accepted, {stored} stored, {self.refused} refused")
-
-    def _settle(self) -> None:
-        deadline = time.monotonic() + _SETTLED_WITHIN_S
-        while self._ground.number(_WAITING):
-            if time.monotonic() > deadline:
-                raise BenchError("hooks still wait after the load has ended")
-            time.sleep(0.1)
 
     def _hooks(self) -> Hooks:
         return Hooks(self._system.port, secrets.token_hex(4), self._system.headers)

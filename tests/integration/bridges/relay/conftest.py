@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +12,18 @@ import pytest
 from tasks.db.pool import Database
 from tasks.settings import Settings
 from tests.integration.bridges.relay.support import Journal, RunningRelay
+
+
+@pytest.fixture
+def kafka_client() -> str:
+    """The library; tests of whole processes take confluent-kafka, which is installed for development."""
+    return os.environ.get("KAFKA_CLIENT", "kafka-python")
+
+
+@pytest.fixture
+def settings(settings: Settings, kafka_client: str) -> Settings:
+    """With that library."""
+    return replace(settings, kafka_client=kafka_client)
 
 
 @pytest.fixture

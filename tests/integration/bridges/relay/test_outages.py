@@ -125,6 +125,7 @@ def test_topics_that_somebody_else_made_anew_count_as_lost(
     journal.wait_all_on_kafka(15)
 
 
+@pytest.mark.parametrize("kafka_client", ["kafka-python", "confluent-kafka"])
 def test_killing_the_broker_under_load_loses_nothing(
     journal: Journal, start_relay: Start, fresh_kafka: ServerProcess
 ):
