@@ -4,7 +4,8 @@ OpenTelemetry's exponential histogram (Metrics data model, "ExponentialHistogram
 function") at scale 6, kept sparse: bucket i counts the values in (2^(i/64), 2^((i+1)/64)]. That buckets of a constant
 ratio bound the relative error of every quantile, and that they merge without loss, is shown in Masson, Rim and Lee,
 "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019. The type
-``histogram`` and the functions ``histogram_…`` of migration 0020 do the same in PostgreSQL.
+``histogram`` (migration 0020) is the same in PostgreSQL. The rollups keep it packed into one number (migration 0046),
+so that PostgreSQL merges by adding numbers: twelve decimal digits for each bucket.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from tasks.metrics.statistics.moments import Moments
 
 SCALE = 6
 BASE = 2.0 ** (2.0**-SCALE)
@@ -21,6 +24,11 @@ LEAST = 1e-9
 ZERO_INDEX = -32768
 
 _BUCKETS_PER_OCTAVE = 1 << SCALE
+# Of the packed form: digits of a bucket, the bucket at the decimal point, and the least one but that of 0.
+_DIGITS = 12
+_POINT_INDEX = 576
+_LEAST_PACKED = -639
+_NOTHING = "0" * _DIGITS
 
 
 def index_of(value: float) -> int:
@@ -58,6 +66,23 @@ class Histogram:
         made.add(dict(zip(indexes or (), counts or (), strict=True)))
         return made
 
+    @classmethod
+    def from_packed(cls, number: str | None) -> Histogram:
+        """What a column of the type ``packed_histogram``, or a sum of it, holds, as text; None is empty.
+
+        What is below 0.001 was packed as 0.
+        """
+        above, _, below = (number or "0").partition(".")
+        digits = above.zfill(-len(above) // _DIGITS * -_DIGITS) + below.ljust(-len(below) // _DIGITS * -_DIGITS, "0")
+        top = _POINT_INDEX - 1 - (-len(above) // _DIGITS)
+        made = cls()
+        for place in range(0, len(digits), _DIGITS):
+            part = digits[place : place + _DIGITS]
+            if part != _NOTHING:
+                index = top - place // _DIGITS
+                made.counts[index if index >= _LEAST_PACKED else ZERO_INDEX] = int(part)
+        return made
+
     def record(self, value: float, count: int = 1) -> None:
         """Counts ``value`` ``count`` times. Raises ValueError as ``index_of``."""
         if count > 0:
@@ -85,6 +110,11 @@ class Histogram:
         """Indexes, ascending, and their counts: the form of the type ``histogram``."""
         indexes = sorted(self.counts)
         return indexes, [self.counts[index] for index in indexes]
+
+    def log_moments(self, least: float) -> Moments:
+        """The moments of the values' natural logarithms; values below ``least`` count as it."""
+        logs = [(count, math.log(max(value_of(index), least))) for index, count in self.counts.items()]
+        return Moments(self.count, math.fsum(n * log for n, log in logs), math.fsum(n * log * log for n, log in logs))
 
     def quantile(self, q: float) -> float | None:
         """The ``q``-quantile (0 to 1) by nearest rank, within ``RELATIVE_ERROR``; None of nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -46,6 +46,7 @@ def summaries(
     parts = window.parts() if width is None else window.parts(grain_of(width))
     parameters: dict[str, Any] = {
         "by": list(by),
+        "together": "task_type" not in by and wanted.task_type is None,
         "first_tokens": first_tokens,
         "width_s": None if width is None else width.total_seconds(),
         "origin": window.since,
@@ -62,7 +63,7 @@ def summaries(
     costs: dict[tuple[Any, ...], Moments] = defaultdict(Moments)
     unpriced: dict[tuple[Any, ...], int] = defaultdict(int)
     for row in tx.all(QUERIES["without_cost"], parameters):
-        group = (row["at"], *(row[f"of_{name}"] for name in DIMENSIONS))
+        group = _group(row)
         price = book.price_of(row["model"], row["provider"], row["priced_at"])
         if price is None:
             unpriced[group] += int(row["count"])
@@ -70,6 +71,10 @@ def summaries(
             costs[group] += priced(row, price)
     found = []
     for row in tx.all(QUERIES["totals"], parameters):
-        group = (row["at"], *(row[name] for name in DIMENSIONS))
+        group = _group(row)
         found.append(summary_of(row, by, costs[group], unpriced[group]))
     return sorted(found, key=lambda summary: (*summary.of.values(), summary.at))
+
+
+def _group(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["at"], *(row[f"of_{name}"] for name in DIMENSIONS)

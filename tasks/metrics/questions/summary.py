@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tasks.metrics.histogram import Histogram
 from tasks.metrics.prices.model import Price
 from tasks.metrics.questions.evidence import Evidence
 from tasks.metrics.statistics.moments import Moments
 from tasks.metrics.statistics.proportions import Proportion
 
 DIMENSIONS = ("model", "provider", "task_type", "model_tier", "environment")
-_PERCENTILES = ("p50", "p90", "p95", "p99")
+_PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+# The least that a latency can tell: one of 0 has no logarithm, and counts as this.
+LEAST_LATENCY_MS = 0.001
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,17 @@ class Summary:
 def summary_of(row: Mapping[str, Any], by: tuple[str, ...], cost: Moments, unpriced_count: int) -> Summary:
     """The summary of a row of the query ``totals``; ``cost`` and ``unpriced_count`` are what prices add to it."""
     told = Moments(int(row["cost_count"]), float(row["cost_sum"]), float(row["cost_sum_sq"]))
+    latency = Histogram.from_packed(row["latency_histogram"])
     return Summary(
-        of={name: row[name] for name in by},
+        of={name: row[f"of_{name}"] for name in by},
         at=row["at"],
         executions=int(row["executions"]),
         successes=int(row["successes"]),
         retries=int(row["retries"]),
         escalations=int(row["escalations"]),
-        latency_ms=_latencies(row, "latency"),
-        first_token_latency_ms=_latencies(row, "first_token"),
-        log_latency=Moments(int(row["log_count"] or 0), float(row["log_sum"] or 0), float(row["log_sum_sq"] or 0)),
+        latency_ms=_latencies(row, "latency", latency),
+        first_token_latency_ms=_latencies(row, "first_token", Histogram.from_packed(row["first_token_histogram"])),
+        log_latency=latency.log_moments(LEAST_LATENCY_MS),
         tokens_per_second=_mean(row, "speed"),
         input_tokens=int(row["input_tokens"]),
         output_tokens=int(row["output_tokens"]),
@@ -105,8 +109,9 @@ def priced(row: Mapping[str, Any], price: Price) -> Moments:
     return Moments(int(row["count"]), price.cost_usd(float(row["input"]), float(row["output"])), squares)
 
 
-def _latencies(row: Mapping[str, Any], name: str) -> dict[str, float | None]:
-    return {"mean": _mean(row, name), **{percentile: row[f"{name}_{percentile}"] for percentile in _PERCENTILES}}
+def _latencies(row: Mapping[str, Any], name: str, histogram: Histogram) -> dict[str, float | None]:
+    found = histogram.quantiles(_PERCENTILES.values())
+    return {"mean": _mean(row, name), **dict(zip(_PERCENTILES, found, strict=True))}
 
 
 def _mean(row: Mapping[str, Any], name: str) -> float | None:

@@ -2,18 +2,17 @@
 
 -- name: models --
 -- Models that did anything since then, and those that have an open regression.
-SELECT DISTINCT model FROM model_rollups WHERE grain = 'hour' AND bucket >= %(since)s::timestamptz
+SELECT DISTINCT model FROM metric_rollups WHERE task_type = '' AND grain = 'hour' AND bucket >= %(since)s::timestamptz
 UNION
 SELECT model FROM model_regressions WHERE state = 'open'
 
 -- name: blocks --
 -- One row for each stretch of time of one model, by task type and environment; by provider too, since prices depend on
--- it. The logarithm of a bucket's value is linear in its index, so the sums of indexes and of their squares are enough; a
--- latency of 0 counts as a microsecond, as in questions.sql.
+-- it.
 SELECT part.kind, CASE WHEN part.kind = 'recent' THEN part.since ELSE bucket END AS at,
        task_type, environment, provider,
        sum(executions) AS executions, sum(successes) AS successes,
-       sum(logs.count) AS log_count, sum(logs.total) AS index_sum, sum(logs.squares) AS index_sum_sq,
+       sum(latency_ms)::text AS latency_histogram,
        sum(quality_score_count) AS quality_count, sum(quality_score_sum) AS quality_sum,
        sum(quality_score_sum_sq) AS quality_sum_sq,
        sum(cost_usd_count) AS cost_count, sum(cost_usd_sum) AS cost_sum, sum(cost_usd_sum_sq) AS cost_sum_sq,
@@ -22,13 +21,9 @@ SELECT part.kind, CASE WHEN part.kind = 'recent' THEN part.since ELSE bucket END
        sum(without_cost_input_output) AS input_output
 FROM unnest(%(kinds)s::text[], %(grains)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
      AS part (kind, grain, since, until)
-JOIN model_rollups AS rollup
+JOIN metric_rollups AS rollup
   ON rollup.grain = part.grain AND bucket >= part.since AND bucket < part.until AND model = %(model)s::text
-CROSS JOIN LATERAL (
-    SELECT sum(count) AS count, sum(count * place) AS total, sum(count * place * place) AS squares
-    FROM (SELECT greatest(index, histogram_index(0.001)) AS place, count
-          FROM unnest((latency_ms).indexes, (latency_ms).counts) AS bucket (index, count)) AS buckets
-) AS logs
+     AND task_type <> ''
 GROUP BY 1, 2, task_type, environment, provider
 
 -- name: known --

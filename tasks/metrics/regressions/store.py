@@ -5,7 +5,6 @@ A finding is told as ``model-regression-detected``, its end as ``model-regressio
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -17,9 +16,9 @@ from tasks.db.queries import Queries
 from tasks.ids import new_id
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
-from tasks.metrics.histogram import BASE
+from tasks.metrics.histogram import Histogram
 from tasks.metrics.prices.model import PriceBook
-from tasks.metrics.questions.summary import priced
+from tasks.metrics.questions.summary import LEAST_LATENCY_MS, priced
 from tasks.metrics.regressions.detection import Block
 from tasks.metrics.regressions.history import BASELINES, DAY, HOUR, History
 from tasks.metrics.regressions.model import Ending, Known, Opening, Subject
@@ -30,10 +29,6 @@ QUERIES = Queries("tasks.metrics.regressions", "regressions.sql")
 AGGREGATE = "model-regression"
 DETECTED = "model-regression-detected"
 RESOLVED = "model-regression-resolved"
-
-# The logarithm of the value that stands for bucket i is _STEP * i + _FIRST (tasks.metrics.histogram).
-_STEP = math.log(BASE)
-_FIRST = math.log(2 * BASE / (1 + BASE))
 
 
 def models(tx: Transaction, now: datetime) -> list[str]:
@@ -131,17 +126,11 @@ def _tell(tx: Transaction, regression: Any, version: int, event_type: str, row: 
 
 
 def _block(row: Mapping[str, Any], book: PriceBook, model: str) -> Block:
-    count, total, squares = (float(row[name] or 0) for name in ("log_count", "index_sum", "index_sum_sq"))
-    logs = Moments(
-        int(count),
-        _STEP * total + _FIRST * count,
-        _STEP * _STEP * squares + 2 * _STEP * _FIRST * total + _FIRST * _FIRST * count,
-    )
     cost = Moments(int(row["cost_count"]), float(row["cost_sum"]), float(row["cost_sum_sq"]))
     price = book.price_of(model, row["provider"], row["at"]) if row["count"] else None
     return Block(
         Proportion(int(row["successes"]), int(row["executions"])),
-        logs,
+        Histogram.from_packed(row["latency_histogram"]).log_moments(LEAST_LATENCY_MS),
         Moments(int(row["quality_count"]), float(row["quality_sum"]), float(row["quality_sum_sq"])),
         cost if price is None else cost + priced(row, price),
     )

@@ -22,7 +22,7 @@ from tasks.db.queries import Queries
 from tasks.settings import load_settings
 
 ROWS = 60_000
-LARGE = {"inbox", "task_states", "journal", "model_rollups"}
+LARGE = {"inbox", "task_states", "journal", "metric_rollups"}
 # What a plan may read of a large table beyond what it answers with: an index is not always exactly the condition.
 SPARE_ROWS = 1_500
 
@@ -50,11 +50,11 @@ INSERT INTO task_states (task_id, name, state, rank, version, first_seen_at, upd
 SELECT 't-' || n, 'name-' || n % 50, CASE WHEN n % 500 = 0 THEN 'started' ELSE 'succeeded' END, 1, 1,
        now() - n * interval '1 minute', now() - n * interval '1 minute', CASE WHEN n % 500 <> 0 THEN now() END
 FROM generate_series(1, {ROWS}) AS n;
-INSERT INTO model_rollups
-SELECT 'minute', date_trunc('minute', now()) - n / 4 * interval '1 minute', 'model-' || n % 4, '', 'testing', 'large',
-       'dev', 5, 5, '{{}}', 0, 0, 5, 500, 50000, ROW(ARRAY[400, 410], ARRAY[2, 3])::histogram, 0, 0, 0, NULL, 0, 0, 0,
-       NULL, 5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 5
-FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO metric_rollups
+SELECT 'minute', date_trunc('minute', now()) - n / 4 * interval '1 minute', 'model-' || n % 4, '', kind, 'large',
+       'dev', 5, 5, '{{}}', 0, 0, 5, 500, 50000, histogram_pack(400, 2) + histogram_pack(410, 3), 0, 0, 0, 0, 0, 0, 0,
+       5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 5
+FROM generate_series(1, {ROWS}) AS n, (VALUES ('testing'), ('')) AS kinds (kind);
 UPDATE sink_cursors SET position = {ROWS} - 100 WHERE reads = 'journal';
 """
 
@@ -71,7 +71,8 @@ NOW = datetime.now(UTC)
 FEW_MINUTES = {"grains": ["hour", "minute"], "starts": [NOW - timedelta(days=9), NOW - timedelta(minutes=90)],
                "ends": [NOW - timedelta(days=8), NOW]}  # fmt: skip
 MODELS = {**FEW_MINUTES, "by": ["model"], "width_s": None, "origin": NOW, "changes": [], "first_tokens": True,
-          "models": None, "provider": None, "task_type": None, "model_tier": None, "environment": None}  # fmt: skip
+          "models": None, "together": True, "provider": None, "task_type": None, "model_tier": None,
+          "environment": None}  # fmt: skip
 TEXTS = ("source", "family", "event_type", "action", "resource", "resource_id", "schema_version", "environment")
 ROW = orjson.dumps(
     [
@@ -112,6 +113,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("bridges.relay", "cursors.sql", "nth_after", {"after": ROWS - 100, "nth": 50}),
     ("tasks.metrics.questions", "questions.sql", "totals", MODELS),
     ("tasks.metrics.questions", "questions.sql", "totals", {**MODELS, "models": ["model-1", "model-2"]}),
+    ("tasks.metrics.questions", "questions.sql", "totals", {**MODELS, "by": ["task_type"], "together": False}),
     ("tasks.metrics.questions", "questions.sql", "without_cost", MODELS),
     ("tasks.metrics.regressions", "regressions.sql", "blocks", {**FEW_MINUTES, "kinds": ["hour", "recent"],
                                                                 "model": "model-1"}),

@@ -19,35 +19,35 @@ _MOMENTS = {
     "user_satisfaction": "user_satisfaction",
     "cost_usd": "cost_usd",
 }
-_HISTOGRAMS = ("latency_ms", "first_token_latency_ms", "tokens_per_second")
+_HISTOGRAMS = ("latency_ms", "first_token_latency_ms")
 
 
 def rollups_of(executions: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
-    """The rollups, by grain, bucket and dimensions, of rows of ``model_executions``."""
+    """The rollups of rows of ``model_executions``, by grain, bucket and dimensions; with "" for all task types."""
     made: dict[Key, dict[str, Any]] = {}
     for row in executions:
         at: datetime = row["started_at"].astimezone(UTC)
         minute = at.replace(second=0, microsecond=0)
         hour = minute.replace(minute=0)
         for grain, bucket in (("minute", minute), ("hour", hour), ("day", hour.replace(hour=0))):
-            key = (grain, bucket, *(row[name] for name in _DIMENSIONS))
-            _add(made.setdefault(key, _empty()), row)
+            for together in ({}, {"task_type": ""}):
+                key = (grain, bucket, *({**row, **together}[name] for name in _DIMENSIONS))
+                _add(made.setdefault(key, _empty()), row)
     return made
 
 
 def as_told(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
-    """Rows of ``model_rollups`` in the same form. Select them with ``SELECT_ROLLUPS``."""
+    """Rows of ``metric_rollups`` in the same form. Select them with ``SELECT_ROLLUPS``."""
     told = {}
     for row in rows:
         values = {name: value for name, value in row.items() if name not in ("grain", "bucket", *_DIMENSIONS)}
         for name in _HISTOGRAMS:
-            values[name] = Histogram.from_arrays(values.pop(f"{name}_i"), values.pop(f"{name}_c"))
+            values[name] = Histogram.from_packed(values.pop(f"{name}_packed"))
         told[(row["grain"], row["bucket"], *(row[name] for name in _DIMENSIONS))] = values
     return told
 
 
-SELECT_ROLLUPS = "SELECT *" + "".join(f", ({n}).indexes AS {n}_i, ({n}).counts AS {n}_c" for n in _HISTOGRAMS)
-SELECT_ROLLUPS += " FROM model_rollups"
+SELECT_ROLLUPS = "SELECT *" + "".join(f", {n}::text AS {n}_packed" for n in _HISTOGRAMS) + " FROM metric_rollups"
 
 
 def _empty() -> dict[str, Any]:

@@ -192,8 +192,8 @@ def test_days_built_anew_are_the_days_that_were(
     work_through(applier)
     before = as_told(rows(SELECT_ROLLUPS))
     with db.transaction() as tx:
-        tx.execute("UPDATE model_rollups SET executions = 99 WHERE grain <> 'day'")
-        tx.execute("DELETE FROM model_rollups WHERE grain = 'day'")
+        tx.execute("UPDATE metric_rollups SET executions = 99 WHERE grain <> 'day'")
+        tx.execute("DELETE FROM metric_rollups WHERE grain = 'day'")
     in_chunks.record(many(30, "later", seed=5))
     days = list(Rebuilder(db, settings).rebuild((YESTERDAY - timedelta(days=3)).date(), YESTERDAY.date()))
     assert sum(day.rows for day in days) == 300

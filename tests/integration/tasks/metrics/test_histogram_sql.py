@@ -11,10 +11,7 @@ from tasks.metrics.histogram import RELATIVE_ERROR, ZERO_INDEX, Histogram, index
 
 SEED = 7
 SHARES = (0.0, 0.5, 0.9, 0.95, 0.99, 1.0)
-HISTOGRAM = """
-(SELECT ROW(array_agg(index ORDER BY index), array_agg(count ORDER BY index))::histogram
- FROM (SELECT histogram_index(value) AS index, count(*) AS count FROM unnest({}::float8[]) AS value GROUP BY 1) AS _)
-"""
+PACKED = "(SELECT sum(histogram_pack(histogram_index(value))) FROM unnest({}::float8[]) AS value)"
 
 
 def _values(count: int, mu: float, sigma: float) -> list[float]:
@@ -40,9 +37,11 @@ def test_merging_and_quantiles_are_the_same_and_near_the_exact_ones(db: Database
     merged = Histogram.of(one).merge(Histogram.of(two))
     sql = f"""
     WITH parts AS (
-        SELECT {HISTOGRAM.format("%(one)s")} AS h UNION ALL SELECT {HISTOGRAM.format("%(two)s")} UNION ALL SELECT NULL
-    ), merged AS (SELECT histogram_sum(h) AS h FROM parts)
-    SELECT (h).indexes, (h).counts, ARRAY(SELECT histogram_quantile(h, q) FROM unnest(%(q)s::float8[]) AS q) AS found,
+        SELECT {PACKED.format("%(one)s")} AS h UNION ALL SELECT {PACKED.format("%(two)s")} UNION ALL SELECT 0
+    ), merged AS (SELECT sum(h) AS h FROM parts)
+    SELECT h::text AS packed, ARRAY(SELECT index FROM histogram_unpack(h)) AS indexes,
+           ARRAY(SELECT count FROM histogram_unpack(h)) AS counts,
+           ARRAY(SELECT histogram_quantile(h, q) FROM unnest(%(q)s::float8[]) AS q) AS found,
            ARRAY(SELECT percentile_disc(q) WITHIN GROUP (ORDER BY value)
                  FROM unnest(%(one)s::float8[] || %(two)s::float8[]) AS value, unnest(%(q)s::float8[]) AS q
                  GROUP BY q ORDER BY q) AS exact
@@ -52,14 +51,40 @@ def test_merging_and_quantiles_are_the_same_and_near_the_exact_ones(db: Database
         row = tx.one(sql, {"one": one, "two": two, "q": list(SHARES)})
     assert row is not None
     assert (row["indexes"], row["counts"]) == merged.arrays()
+    assert Histogram.from_packed(row["packed"]) == merged
     assert row["found"] == pytest.approx(merged.quantiles(SHARES))
     assert row["found"] == pytest.approx(row["exact"], rel=RELATIVE_ERROR + 1e-9)
 
 
-def test_nothing_merges_to_nothing(db: Database) -> None:
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {},
+        {ZERO_INDEX: 3},
+        {-639: 1, 575: 999_999_999_999, 576: 1},
+        {575: 7},
+        {576: 2, 3826: 1},
+        {ZERO_INDEX: 1, -1: 5, 700: 12, 2000: 4},
+    ],
+)
+def test_every_histogram_can_be_packed(db: Database, counts: dict[int, int]) -> None:
+    indexes, numbers = Histogram(counts).arrays()
+    sql = """
+    SELECT h::text AS packed, ARRAY(SELECT index FROM histogram_unpack(h)) AS indexes,
+           ARRAY(SELECT count FROM histogram_unpack(h)) AS counts
+    FROM (SELECT coalesce(histogram_pack(ROW(%(i)s::integer[], %(n)s::bigint[])::histogram), 0)) AS _ (h)
+    """
+    with db.transaction() as tx:
+        row = tx.one(sql, {"i": indexes, "n": numbers})
+    assert row is not None
+    assert (row["indexes"], row["counts"]) == (indexes, numbers)
+    assert Histogram.from_packed(row["packed"]) == Histogram(counts)
+
+
+def test_nothing_has_no_quantile(db: Database) -> None:
     with db.transaction() as tx:
         row = tx.one(
-            "SELECT histogram_sum(h) IS NULL AS none, histogram_quantile(histogram_sum(h), 0.5) AS median,"
-            ' counts_merge(\'{"a": 1}\', \'{"a": 2, "b": 5}\') AS counts FROM (SELECT NULL::histogram AS h) AS _'
+            "SELECT histogram_quantile(0::numeric, 0.5) AS of_empty, histogram_quantile(NULL, 0.5) AS of_none,"
+            " histogram_quantile(sum(h), 0.5) AS of_no_rows FROM (SELECT 0::packed_histogram AS h WHERE false) AS _"
         )
-    assert row == {"none": True, "median": None, "counts": {"a": 3, "b": 5}}
+    assert row == {"of_empty": None, "of_none": None, "of_no_rows": None}

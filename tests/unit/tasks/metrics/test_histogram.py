@@ -49,6 +49,24 @@ def test_merging_is_counting_all_together(parts: list[list[float]]) -> None:
     assert Histogram.from_arrays(*merged.arrays()) == merged
 
 
+@given(st.dictionaries(st.integers(-639, 3900) | st.just(ZERO_INDEX), st.integers(1, 999_999_999_999), max_size=40))
+def test_the_packed_form_holds_every_bucket(counts: dict[int, int]) -> None:
+    # Bucket i begins at 10^(12 * (i - 576)); what counts as 0 is at -640.
+    places = {max(index, -640): count for index, count in counts.items()}
+    above = "".join(f"{places.get(index, 0):012d}" for index in range(3900, 575, -1)).lstrip("0") or "0"
+    below = "".join(f"{places.get(index, 0):012d}" for index in range(575, -641, -1))
+    assert Histogram.from_packed(f"{above}.{below}") == Histogram(counts)
+    assert Histogram.from_packed(f"{above}.{below.rstrip('0')}".rstrip(".")) == Histogram(counts)
+
+
+@given(samples, st.floats(0.0005, 5.0))
+def test_logarithms_are_those_of_the_values_that_stand_for_buckets(values: list[float], least: float) -> None:
+    logs = [math.log(max(value_of(index_of(value)), least)) for value in values]
+    found = Histogram.of(values).log_moments(least)
+    assert found.count == len(logs)
+    assert (found.total, found.square_total) == pytest.approx((math.fsum(logs), math.fsum(log * log for log in logs)))
+
+
 @given(magnitudes)
 def test_a_value_is_in_its_bucket(value: float) -> None:
     index = index_of(value)
