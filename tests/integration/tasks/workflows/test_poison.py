@@ -68,8 +68,9 @@ def test_a_step_that_computes_keeps_its_lease_and_is_in_nobodys_way(engine: Engi
         "steps": [*(task(key, "test.echo") for key in keys[:4]), spin, *(task(k, "test.echo") for k in keys[4:])]
     }
     assert engine.run(definition, {"seconds": 0.0})["state"] == "succeeded"
-    # Longer than the lease of 2 s; what travels in the same message is given back and done by others.
-    run_id = engine.submit(definition, {"seconds": 3.0})
+    # Three leases of 2 s; what travels in the same message is given back, which takes half a second and a tick of the
+    # clock, and done by others.
+    run_id = engine.submit(definition, {"seconds": 6.0})
     assert engine.wait(run_id)["state"] == "succeeded"
     rows = engine.rows("SELECT key, attempt, finished_at FROM steps WHERE run_id = %(id)s", id=run_id)
     ended = {row["key"]: row["finished_at"] for row in rows}
