@@ -1,26 +1,27 @@
 """Brings the buckets of a point into histograms of ours, and says what the point adds to the rollups.
 
-A bucket says how many values are in it, not where. They are put at equal shares of it: of an explicit bucket as
-Prometheus does (``histogram_quantile``: evenly, the lowest bucket beginning at 0, what is above the highest bound at
-that bound), of an exponential one evenly in the logarithm. What else the point tells is used: its least and greatest
-value bound the outermost buckets, and where all values are in one bucket, they lie about their mean. So a percentile
-is off by the width of the bucket that it falls in, at most; of exponential buckets at scale 6 or finer that is about
-one percent. The lowest bucket of what is inverted, seconds for a token, begins at half of its bound.
+A bucket says how many values are in it, not where: that is told from the buckets beside (``shape``). In a bucket that
+begins at 0 they lie evenly, and what is above the highest bound is put at that bound, as Prometheus's
+``histogram_quantile`` has it. What else the point tells is used: its least and greatest value bound the outermost
+buckets, and where all values are in one bucket, they lie about their mean. So a percentile is off by the width of the
+bucket that it falls in, at most; of exponential buckets at scale 6 or finer that is about one percent. The lowest
+bucket of what is inverted, seconds for a token, begins at half of its bound.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
 from tasks.metrics.histogram import Histogram, index_of
 from tasks.metrics.otlp.model import Buckets, Explicit, Exponential, Values
+from tasks.metrics.otlp.shape import Rise, rises
 
-# Into how many places the values of one bucket go at most.
-_MOST_PLACES = 64
+# Into how many places the values of one bucket go at most: a twenty-fourth of what doubles is 3 %.
+_MOST_PLACES = 24
 # What a value in a histogram of ours may be; index_of takes any, these keep the indexes few.
 _LEAST, _MOST = 1e-9, 1e15
 _DIGITS = Decimal("1e-9")
@@ -28,12 +29,13 @@ _DIGITS = Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """``count`` values between two bounds, the upper one included and maybe infinite."""
+    """``count`` values between two bounds, the upper one included; ``rise`` says how they lie between the logarithms
+    of the bounds, None: evenly between the bounds."""
 
     low: float
     high: float
     count: int
-    logarithmic: bool
+    rise: Rise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,15 @@ class Contribution:
 
 def contribution_of(values: Values) -> Contribution:
     """What ``values`` add. The same values always add the same."""
-    histogram, total, total_sq = Histogram(), 0.0, 0.0
+    counts: dict[int, int] = {}
+    total, total_sq, unit = 0.0, 0.0, float(values.unit)
     for value, count in _placed(values):
-        told = _in_our_unit(value, values)
-        histogram.record(told, count)
+        told = 1.0 / max(value * unit, _LEAST) if values.inverse else value * unit
+        index = index_of(told)
+        counts[index] = counts.get(index, 0) + count
         total += told * count
         total_sq += told * told * count
+    histogram = Histogram(counts)
     if values.total is None or values.inverse:
         return Contribution(values.count, _rounded(total), _rounded(total_sq), histogram)
     exact = values.total * values.unit
@@ -70,11 +75,25 @@ def contribution_of(values: Values) -> Contribution:
 def spread(span: Span) -> Iterator[tuple[float, int]]:
     """Values that stand for those of ``span``, ascending, and counts that add up to its own."""
     low, high, count = span.low, span.high, span.count
-    places = min(count, _MOST_PLACES, _width(low, high))
-    for place in range(places):
-        share = (place + 0.5) / places
-        value = low ** (1 - share) * high**share if span.logarithmic else low + (high - low) * share
-        yield min(max(value, low), high), count * (place + 1) // places - count * place // places
+    places = min(_MOST_PLACES, _width(low, high))
+    if span.rise is None:
+        places = min(places, count)
+        for place in range(places):
+            share = (place + 0.5) / places
+            yield low + (high - low) * share, count * (place + 1) // places - count * place // places
+        return
+    below, rise = 0, span.rise
+    step = (high / low) ** (1 / places)
+    value = low * math.sqrt(step)
+    for place in range(1, places):
+        # Rounding must take none back.
+        up_to = min(int(count * rise.at(place / places) + 0.5), count)
+        if up_to > below:
+            yield value, up_to - below
+            below = up_to
+        value *= step
+    if count > below:
+        yield min(value, high), count - below
 
 
 def _width(low: float, high: float) -> int:
@@ -83,24 +102,38 @@ def _width(low: float, high: float) -> int:
 
 
 def _placed(values: Values) -> Iterator[tuple[float, int]]:
-    spans = [_bounded(span, values) for span in _spans(values.buckets) if span.count]
-    if len(spans) == 1 and values.total is not None:
-        spans = [_about_the_mean(spans[0], float(values.total) / values.count)]
-    for span in spans:
+    spans = [_bounded(span, values) for span in _spans(values.buckets)]
+    filled = [span for span in spans if span.count]
+    if len(filled) == 1 and values.total is not None:
+        filled = [_about_the_mean(filled[0], float(values.total) / values.count)]
+    elif len(filled) > 1:
+        filled = _shaped(spans)
+    for span in filled:
         high = span.low if math.isinf(span.high) else span.high
         low = high / 2 if values.inverse and span.low == 0 else span.low
-        yield from spread(replace(span, low=min(low, _MOST), high=min(high, _MOST)))
+        yield from spread(replace(span, low=low, high=high))
+
+
+def _shaped(spans: Sequence[Span]) -> list[Span]:
+    """The spans that hold values, each with its rise where both of its bounds have a logarithm."""
+    first = next(place for place, span in enumerate(spans) if span.count)
+    last = next(place for place in range(len(spans) - 1, -1, -1) if spans[place].count)
+    told = spans[first : last + 1]
+    inner = [span for span in told if _LEAST <= span.low < span.high < math.inf]
+    found = iter(rises([math.log(span.high / span.low) for span in inner], [span.count for span in inner]))
+    shaped = [replace(span, rise=next(found)) if _LEAST <= span.low < span.high < math.inf else span for span in told]
+    return [span for span in shaped if span.count]
 
 
 def _spans(buckets: Buckets) -> Iterator[Span]:
     if isinstance(buckets, Explicit):
-        edges = (0.0, *(max(bound, 0.0) for bound in buckets.bounds), math.inf)
+        edges = (0.0, *(min(max(bound, 0.0), _MOST) for bound in buckets.bounds), math.inf)
         for (low, high), count in zip(pairwise(edges), buckets.counts, strict=True):
-            yield Span(low, high, count, False)
+            yield Span(low, high, count)
         return
-    yield Span(0.0, buckets.threshold, buckets.zeros, False)
+    yield Span(0.0, buckets.threshold, buckets.zeros)
     for place, count in enumerate(buckets.counts, buckets.offset):
-        yield Span(_power(buckets, place), _power(buckets, place + 1), count, True)
+        yield Span(_power(buckets, place), _power(buckets, place + 1), count)
 
 
 def _power(buckets: Exponential, index: int) -> float:
@@ -124,14 +157,7 @@ def _about_the_mean(span: Span, mean: float) -> Span:
     if not span.low <= mean <= span.high:
         return span
     reach = min(mean - span.low, span.high - mean)
-    return Span(mean - reach, mean + reach, span.count, False)
-
-
-def _in_our_unit(value: float, values: Values) -> float:
-    told = value * float(values.unit)
-    if not values.inverse:
-        return told
-    return 1.0 / max(told, _LEAST)
+    return Span(mean - reach, mean + reach, span.count)
 
 
 def _rounded(value: float) -> Decimal:
