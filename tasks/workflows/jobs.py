@@ -16,7 +16,7 @@ from tasks.queue.nudges import Ears
 from tasks.runtime import Runtime, runtime_of
 from tasks.workflows import caching, kinds
 from tasks.workflows.store import runs
-from tasks.workflows.work.canvas import CLOSE, ITEMS, QUEUE, RUN, STEPS, Sender, Trip
+from tasks.workflows.work.canvas import CLOSE, ITEMS, RUN, STEPS, Sender, Trip
 from tasks.workflows.work.carrying import Carrier
 from tasks.workflows.work.clock import Clock
 from tasks.workflows.work.contexts import Contexts
@@ -53,13 +53,7 @@ def attend(self: Task[Any, Any], run_id: str) -> None:
     context = following.attend(UUID(run_id))
     if context is None:
         return
-    ready = following.ready(context)
-    own = (
-        [place for place in ready if context.queue(place) == QUEUE][:1] if len(ready) == 1 or context.limited else []
-    )
-    following.sender.steps(context, [place for place in ready if place not in own])
-    if own:
-        Carrier(runtime_of(self.app), following, Trip(self.request)).carry(UUID(run_id), own)
+    Carrier(runtime_of(self.app), following, Trip(self.request)).attend(context, following.ready(context))
 
 
 @shared_task(name=ITEMS, **_options)

@@ -108,7 +108,7 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
         "grace_s": runs.GRACE_S,
     }
     row["concurrency_key"] = _concurrency_key(definition, given, row)
-    if tx.one(runs.QUERIES["insert"], row) is None:
+    if tx.one(runs.QUERIES.prepared("insert"), row) is None:
         return _again(tx, submission, row)
     limit = definition.concurrency.limit if definition.concurrency else 0
     begun = runs.may_begin(tx, stored.name, row["concurrency_key"], limit)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.bench.benches import accept, idle, ingest, latency, mirror, overload, relay, soak, workflows
+from tests.bench.benches import (
+    accept,
+    idle,
+    ingest,
+    latency,
+    mirror,
+    overload,
+    relay,
+    soak,
+    workflow_sizes,
+    workflows,
+)
 from tests.bench.model import Bench
 
 BENCHES: tuple[Bench, ...] = (
@@ -13,6 +24,7 @@ BENCHES: tuple[Bench, ...] = (
     idle.BENCH,
     overload.BENCH,
     workflows.BENCH,
+    workflow_sizes.BENCH,
     ingest.BENCH,
 )
 # Those that take so long that they run only when named.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tests.bench import web
+from tests.bench.baselines import step_tasks
 from tests.bench.model import Plan
 from tests.bench.servers import Ground, Program
 
@@ -43,7 +44,7 @@ class System:
     def workers(self) -> dict[str, Program]:
         """What works behind the front door, by its name; it may still be starting."""
         ground, client = self.ground, os.environ.get("KAFKA_CLIENT", "auto")
-        environ = ground.environ(KAFKA_CLIENT=client)
+        environ = ground.environ(KAFKA_CLIENT=client, OMNINODE_IMPORTS=step_tasks.NAME)
         handling = ("-Q", "hooks,workflows,metrics", "--concurrency", "2")
         bridging = ("-Q", "bridges", "--concurrency", "6")
         return {

@@ -97,7 +97,7 @@ def context(tx: Transaction, run_id: UUID) -> RunRow:
 
 def look(tx: Transaction, run_id: UUID, *, lock: bool = False) -> Look:
     """A run as it is now. Raises NotFound."""
-    row = tx.one(QUERIES["lock" if lock else "look"], {"id": run_id})
+    row = tx.one(QUERIES.prepared("lock" if lock else "look"), {"id": run_id})
     if row is None:
         raise NotFound(f"There is no workflow run {run_id}.")
     return Look(**row)
@@ -125,7 +125,7 @@ def change(
     ``leaves``: only with so many leaves open. ``timeout_s``: a new deadline. ``open_leaves``: a new count.
     """
     row = tx.one(
-        QUERIES["change"],
+        QUERIES.prepared("change"),
         {
             "id": run_id,
             "state": state,

@@ -67,7 +67,7 @@ class Ways:
 
 def insert(tx: Transaction, run_id: UUID, rows: str, *, begun: bool) -> None:
     """Adds the steps of a run; ``rows``: the JSON text of ``place key kind pending queue priority`` of each."""
-    tx.execute(QUERIES["insert"], {"run_id": run_id, "rows": rows, "begun": begun, "grace_s": GRACE_S})
+    tx.execute(QUERIES.prepared("insert"), {"run_id": run_id, "rows": rows, "begun": begun, "grace_s": GRACE_S})
 
 
 def claim(

@@ -94,6 +94,14 @@ class Carrier:
             tell_of_journal(self._runtime.redis())
         return self._done
 
+    def attend(self, context: RunContext, ready: Sequence[int]) -> None:
+        """Of what is ready in a run, sends on its way what others had better do, and does the rest."""
+        own = self._claims.own(context, ready)
+        kept = set(own)
+        self._following.sender.steps(context, [place for place in ready if place not in kept])
+        if own:
+            self.carry(context.row.id, own)
+
     def _work_through(self, context: RunContext, places: Sequence[int]) -> None:
         token = new_id()
         claimed = self._claims.claim(context, places, token)

@@ -14,7 +14,7 @@ from tasks.workflows.store import runs, steps
 from tasks.workflows.store.steps import Claimed
 from tasks.workflows.work.after import After
 from tasks.workflows.work.batches import Durations
-from tasks.workflows.work.canvas import Trip
+from tasks.workflows.work.canvas import QUEUE, Trip
 from tasks.workflows.work.contexts import RunContext
 from tasks.workflows.work.following import Following
 
@@ -43,6 +43,21 @@ class Claims:
         """Takes up the steps of a message, which came by the queue of the first."""
         self.left.extend(places)
         self._queue = context.queue(places[0]) if places else ""
+
+    def own(self, context: RunContext, ready: Sequence[int]) -> list[int]:
+        """Of what is ready in a run: the one that would travel alone, or what is known to be done in less time than
+        it would take to be sent."""
+        here = [place for place in ready if context.queue(place) == QUEUE]
+        if len(ready) == 1 or context.limited:
+            return here[:1]
+        own: list[int] = []
+        left_s = BATCH_S
+        for place in here[:MOST]:
+            short_s = self._durations.short_s(context, place)
+            if short_s is not None and short_s < left_s and not self._rates.is_limited(context.action(place).kind):
+                own.append(place)
+                left_s -= short_s
+        return own
 
     def may_go_on(self) -> bool:
         """Whether there is time for more."""

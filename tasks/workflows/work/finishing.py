@@ -56,7 +56,7 @@ def finish(tx: Transaction, settings: Settings, contexts: Contexts, run_id: UUID
     if look.state != "running":
         return None
     context = contexts.of(tx, run_id)
-    rows = tx.all(steps.QUERIES["states"], {"run_id": run_id})
+    rows = tx.all(steps.QUERIES.prepared("states"), {"run_id": run_id})
     broken = [row["key"] for row in rows if row["state"] in BLOCKING]
     if any(row["state"] == "cancelled" for row in rows):
         shown = ", ".join(broken[:20])

@@ -68,7 +68,7 @@ class Following:
     def attend(self, run_id: UUID) -> RunContext | None:
         """Looks at a run as a whole and does whatever is due: begins it, sends what is ready, ends it, tells whom its
         end concerns. Doing it twice does no harm. None where there is no such run."""
-        with self._db.transaction() as tx:
+        with self._db.autocommit() as tx:
             try:
                 look = runs.look(tx, run_id)
             except NotFound:
@@ -81,12 +81,12 @@ class Following:
             self._tell(look.parent_run_id, look.parent_place)
             self._after_end(run_id, look.name, look.concurrency_key, look.state)
             return None
-        with self._db.transaction() as tx:
+        with self._db.autocommit() as tx:
             return self._contexts.of(tx, run_id, undoing=look.state == "compensating")
 
     def ready(self, context: RunContext) -> list[int]:
         """What waits for a worker in a run that goes on."""
-        with self._db.transaction() as tx:
+        with self._db.autocommit() as tx:
             return steps.ready(tx, context.row.id, _READY)
 
     def send_items(self, context: RunContext, place: int) -> None:

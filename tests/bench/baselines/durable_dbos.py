@@ -1,6 +1,6 @@
-"""The same line of durable steps with DBOS Transact, on the same PostgreSQL: ``python -m … URL steps n``.
+"""The same line of durable steps with DBOS Transact, on the same PostgreSQL: ``python -m … URL steps n times``.
 
-Prints the seconds that the line took, after one that was not measured.
+Prints the seconds that each line took, after one that was not measured.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def line(steps: int, n: int) -> int:
 
 
 def main() -> None:
-    """Runs the line twice, and prints how long the second one took."""
-    url, steps, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    """Runs the line once more than it prints how long each took."""
+    url, steps, n, times = sys.argv[1], *map(int, sys.argv[2:5])
     config: DBOSConfig = {
         "name": "bench",
         "system_database_url": url,
@@ -41,9 +41,10 @@ def main() -> None:
     DBOS.launch()
     try:
         line(steps, n)
-        began = time.perf_counter()
-        line(steps, n)
-        print(time.perf_counter() - began)
+        for _ in range(times):
+            began = time.perf_counter()
+            line(steps, n)
+            print(time.perf_counter() - began)
     finally:
         DBOS.destroy()
 
