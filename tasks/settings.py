@@ -120,6 +120,8 @@ class Settings:
     lab_circuit_s: float = _number(10.0, 0.1, 3600)
     lab_circuit_max_s: float = _number(300.0, 0.1, 86_400)
     lab_check_interval_s: float = _number(30.0, 1.0, 86_400)
+    # How long an attempt stays without news of its process before it is recorded as abandoned.
+    lab_attempt_lease_s: float = _number(30.0, 0.5, 3600)
     # Clients of one web process that may wait for models at once.
     lab_waiting_limit: int = _number(64, 1, 100_000)
     # Of questions that are carried by a worker: the lease, and how many workers may die of one.

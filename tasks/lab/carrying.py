@@ -1,7 +1,7 @@
 """Questions that outlive their caller: rows that a worker carries, alone or several as a comparison.
 
 Whoever submits gets an id once the row is committed. A worker takes a row under a short lease that it renews; when it
-dies another goes on, and the attempt that died with it is recorded too.
+dies another goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +21,8 @@ from tasks.db.pool import Database
 from tasks.errors import BridgeError, Conflict, FieldError, IdempotencyMismatch, NotFound, ValidationFailed
 from tasks.ids import new_id
 from tasks.lab import forms, requests
-from tasks.lab.asking import AskRequest, Attempt
-from tasks.lab.attempting import Listener, Tried
+from tasks.lab.asking import AskRequest
+from tasks.lab.attempting import Listener
 from tasks.lab.errors import Cancelled
 from tasks.lab.pulse import Pulse
 from tasks.lab.requests import Claimed, NewRequests
@@ -147,9 +146,8 @@ class CarriedQuestions:
     def _ask(self, claimed: Claimed, token: UUID) -> None:
         request = forms.request_of(claimed.request)
         request = replace(request, metadata={**request.metadata, "request_id": str(claimed.id)})
-        self._record_lost(request, claimed.lost)
         timeout_s = claimed.timeout_s if claimed.left_s is None else min(claimed.timeout_s, claimed.left_s)
-        listener = Listener(began=lambda tried: self._note(claimed.id, token, tried), cancelled=shutdown.requested)
+        listener = Listener(cancelled=shutdown.requested)
         try:
             answer = self._lab.ask(request, max(0.01, timeout_s), listener)
         except Cancelled:
@@ -179,9 +177,7 @@ class CarriedQuestions:
         over."""
         limit = self._settings.lab_request_attempts
         with self._db.transaction() as tx:
-            dead = requests.fail_lost(tx, limit, _SWEEP_LIMIT)
-        for row in dead:
-            self._record_lost(forms.request_of(row["request"]), row["lost"])
+            requests.fail_lost(tx, limit, _SWEEP_LIMIT)
         with self._db.transaction() as tx:
             grace_s = self._settings.hint_grace_s
             waiting = tx.all(requests.QUERIES["waiting"], {"grace_s": grace_s, "limit": _SWEEP_LIMIT})
@@ -203,28 +199,6 @@ class CarriedQuestions:
     def _renew(self, request_id: UUID, token: UUID) -> None:
         with self._db.transaction() as tx:
             requests.renew(tx, request_id, token, self._lease_s)
-
-    def _note(self, request_id: UUID, token: UUID, tried: Tried) -> None:
-        """What the record of the attempt would be, should this worker die in it."""
-        under_way = forms.attempt_row(tried.record(0, None))
-        with self._db.transaction() as tx:
-            requests.note_under_way(tx, request_id, token, under_way)
-
-    def _record_lost(self, request: AskRequest, lost: Mapping[str, Any] | None) -> None:
-        if lost is None:
-            return
-        attempt = forms.attempt_of(lost)
-        now = datetime.now(UTC)
-        died: Attempt = replace(
-            attempt,
-            completed_at=now,
-            latency_ms=(now - attempt.started_at).total_seconds() * 1000,
-            success=False,
-            error_type="worker_lost",
-            error_message="the worker died in this attempt",
-        )
-        # Known already, where the worker died after it had recorded it.
-        self._lab.keep(request, [died])
 
 
 def _correlation() -> str:

@@ -92,7 +92,7 @@ ERROR_TYPES: dict[str, bool] = {
     "expectation_missed": False,
     "quality_too_low": False,
     "cancelled": False,
-    "worker_lost": False,
+    "abandoned": False,
 }
 
 

@@ -1,7 +1,7 @@
 """The whole of one question: attempt after attempt, from model to model, until there is an answer or no way on.
 
-An attempt is recorded before the next one begins, when it is known where the question goes. Who is killed in between
-leaves at most the record of one attempt behind.
+An attempt is recorded before the next one begins, when it is known where the question goes. Each is noted before it
+begins, so that the record of one in which the process is killed is made all the same (``intents``).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Limits:
 
 @dataclass
 class Question:
-    """One question under way. ``keep`` makes an attempt's record durable; ``ask_model`` is for judges; ``deadline``
-    is on ``time.monotonic()``'s clock."""
+    """One question under way. ``begin`` makes it durable that an attempt is made, as its record is so far, ``keep``
+    the record; ``ask_model`` is for judges; ``deadline`` is on ``time.monotonic()``'s clock."""
 
     request: AskRequest
     choice: Choice
@@ -53,6 +53,7 @@ class Question:
     circuits: Circuits
     limits: Limits
     deadline: float
+    begin: Callable[[Attempt], None]
     keep: Callable[[Attempt], None]
     ask_model: AskModel
     listener: Listener = field(default_factory=Listener)
@@ -95,6 +96,7 @@ class Question:
                 self._record(failed, candidate)
             self._asked.add(candidate.key)
             tried = Tried(candidate)
+            self.begin(tried.record(len(self.attempts), None))
             if self.listener.began is not None:
                 self.listener.began(tried)
             left_s = max(0.001, self.deadline - time.monotonic())

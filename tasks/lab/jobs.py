@@ -66,8 +66,10 @@ def check(self: Task[Any, Any]) -> None:
 
 @shared_task(name="lab.sweep", bind=True)
 def sweep(self: Task[Any, Any]) -> None:
-    """Finds questions that wait without a message or lost their worker, and comparisons that nobody concluded."""
+    """Finds questions that wait without a message or lost their worker, comparisons that nobody concluded, and
+    attempts whose process is gone."""
     carried_by(self.app).sweep()
+    lab_of(runtime_of(self.app)).sweep()
 
 
 @shared_task(name="lab.retention", bind=True)

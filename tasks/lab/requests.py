@@ -45,8 +45,8 @@ class NewRequests:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A question that a worker has taken. ``lost``: what an earlier worker was asking when it died; ``left_s``: until
-    the comparison's deadline (None: the question has none but its own time)."""
+    """A question that a worker has taken. ``left_s``: until the comparison's deadline (None: the question has none
+    but its own time)."""
 
     id: UUID
     comparison_id: UUID | None
@@ -56,7 +56,6 @@ class Claimed:
     version: int
     correlation_id: str
     old_state: str
-    lost: dict[str, Any] | None
     left_s: float | None
 
 
@@ -102,12 +101,6 @@ def renew(tx: Transaction, request_id: UUID, token: UUID, lease_s: float) -> boo
     return tx.execute(QUERIES["renew"], {"id": request_id, "token": token, "lease_s": lease_s}) == 1
 
 
-def note_under_way(tx: Transaction, request_id: UUID, token: UUID, attempt: Mapping[str, Any]) -> None:
-    """Keeps what is being asked now, so that its record can be written should this worker die."""
-    text = orjson.dumps(attempt).decode()
-    tx.execute(QUERIES["note_under_way"], {"id": request_id, "token": token, "under_way": text})
-
-
 def succeed(tx: Transaction, request_id: UUID, token: UUID, answer: Mapping[str, Any]) -> bool:
     """running → succeeded; False where the lease was lost, and the answer comes too late."""
     text = orjson.dumps(answer).decode()
@@ -136,12 +129,11 @@ def fail(
     return row is not None
 
 
-def fail_lost(tx: Transaction, max_attempts: int, limit: int) -> list[dict[str, Any]]:
-    """running → failed for questions of which every worker died; returns their rows."""
+def fail_lost(tx: Transaction, max_attempts: int, limit: int) -> None:
+    """running → failed for questions of which every worker died."""
     reason = {"error_code": "LAB_5", "error": f"The worker died in each of {max_attempts} attempts."}
     rows = tx.all(QUERIES["fail_lost"], {"max_attempts": max_attempts, "limit": limit, **reason})
     append(tx, [_failed(row, reason["error_code"]) for row in rows])
-    return rows
 
 
 def conclude(tx: Transaction, comparison_id: UUID) -> str | None:

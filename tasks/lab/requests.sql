@@ -33,14 +33,14 @@ SELECT id, body_digest FROM lab_comparisons WHERE idempotency_key = %(idempotenc
 UPDATE lab_requests
 SET state = 'running', attempt = attempt + 1, version = version + 1, lease_token = %(token)s,
     lease_until = clock_timestamp() + %(lease_s)s * interval '1 second',
-    started_at = coalesce(started_at, clock_timestamp()), under_way = NULL
+    started_at = coalesce(started_at, clock_timestamp())
 FROM (
-    SELECT id, state, under_way FROM lab_requests WHERE id = %(id)s FOR UPDATE
+    SELECT id, state FROM lab_requests WHERE id = %(id)s FOR UPDATE
 ) AS old
 WHERE lab_requests.id = old.id AND attempt < %(max_attempts)s
   AND (lab_requests.state = 'pending' OR (lab_requests.state = 'running' AND lease_until < clock_timestamp()))
 RETURNING lab_requests.id, lab_requests.comparison_id, request, timeout_s, attempt, version, correlation_id,
-          old.state AS old_state, old.under_way AS lost,
+          old.state AS old_state,
           (SELECT extract(epoch FROM deadline_at - clock_timestamp())::float8
            FROM lab_comparisons WHERE lab_comparisons.id = lab_requests.comparison_id) AS left_s
 
@@ -48,14 +48,10 @@ RETURNING lab_requests.id, lab_requests.comparison_id, request, timeout_s, attem
 UPDATE lab_requests SET lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
 WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
 
--- name: note_under_way --
-UPDATE lab_requests SET under_way = %(under_way)s::jsonb
-WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
-
 -- name: succeed --
 -- running -> succeeded, under the lease.
 UPDATE lab_requests
-SET state = 'succeeded', version = version + 1, lease_token = NULL, lease_until = NULL, under_way = NULL,
+SET state = 'succeeded', version = version + 1, lease_token = NULL, lease_until = NULL,
     answer = %(answer)s::jsonb, finished_at = clock_timestamp()
 WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
 RETURNING id, comparison_id, version, attempt, correlation_id
@@ -64,14 +60,14 @@ RETURNING id, comparison_id, version, attempt, correlation_id
 -- running -> pending, under the lease: the worker shuts down. The sweeper sends it on at once.
 UPDATE lab_requests
 SET state = 'pending', version = version + 1, attempt = attempt - 1, lease_token = NULL, lease_until = NULL,
-    under_way = NULL, hinted_at = 'epoch'
+    hinted_at = 'epoch'
 WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
 RETURNING id, comparison_id, version, attempt, correlation_id
 
 -- name: fail --
 -- running -> failed, under the lease.
 UPDATE lab_requests
-SET state = 'failed', version = version + 1, lease_token = NULL, lease_until = NULL, under_way = NULL,
+SET state = 'failed', version = version + 1, lease_token = NULL, lease_until = NULL,
     error_code = %(error_code)s, error = %(error)s, errors = %(errors)s::jsonb, finished_at = clock_timestamp()
 WHERE id = %(id)s AND state = 'running' AND lease_token = %(token)s
 RETURNING id, comparison_id, version, attempt, correlation_id
@@ -79,18 +75,18 @@ RETURNING id, comparison_id, version, attempt, correlation_id
 -- name: fail_lost --
 -- running -> failed: each of the workers that took it died.
 WITH lost AS (
-    SELECT id, under_way FROM lab_requests
+    SELECT id FROM lab_requests
     WHERE state = 'running' AND lease_until < clock_timestamp() AND attempt >= %(max_attempts)s
     ORDER BY lease_until
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 UPDATE lab_requests
-SET state = 'failed', version = version + 1, lease_token = NULL, lease_until = NULL, under_way = NULL,
+SET state = 'failed', version = version + 1, lease_token = NULL, lease_until = NULL,
     error_code = %(error_code)s, error = %(error)s, finished_at = clock_timestamp()
 FROM lost
 WHERE lab_requests.id = lost.id
-RETURNING lab_requests.id, comparison_id, version, attempt, correlation_id, request, lost.under_way AS lost
+RETURNING lab_requests.id, comparison_id, version, attempt, correlation_id
 
 -- name: waiting --
 -- What the sweeper sends on: questions that wait without a message, or whose worker is gone. Marked, so that a message is
@@ -135,13 +131,13 @@ FROM lab_comparisons WHERE id = %(id)s AND state = 'running' FOR UPDATE
 -- name: end_members --
 -- pending | running -> failed: the comparison's deadline has passed. What still comes finds no lease any more.
 WITH open AS (
-    SELECT id, under_way, attempt AS attempts FROM lab_requests
+    SELECT id FROM lab_requests
     WHERE comparison_id = %(comparison_id)s AND state IN ('pending', 'running')
     ORDER BY id
     FOR UPDATE
 )
 UPDATE lab_requests
-SET state = 'failed', version = version + 1, lease_token = NULL, lease_until = NULL, under_way = NULL,
+SET state = 'failed', version = version + 1, lease_token = NULL, lease_until = NULL,
     error_code = %(error_code)s, error = %(error)s, finished_at = clock_timestamp()
 FROM open
 WHERE lab_requests.id = open.id

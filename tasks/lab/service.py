@@ -23,6 +23,7 @@ from tasks.lab.circuits import Circuits
 from tasks.lab.endpoints import CircuitRules
 from tasks.lab.escalation import Limits, Question
 from tasks.lab.forms import check
+from tasks.lab.intents import Intents
 from tasks.lab.recording import MetricsRecords
 from tasks.lab.records import Advice, Records
 from tasks.lab.report import performance_report
@@ -58,13 +59,14 @@ class LabService:
         self._circuits = Circuits(db, rules)
         self._slots = Slots(settings.redis_url, settings.lab_slot_lease_s, settings.lab_processes)
         self.endpoints = Endpoints(db, self._slots, settings.lab_check_interval_s)
+        self._intents = Intents(db, settings.lab_attempt_lease_s)
         self._turns = Turns(self._circuits, self._slots, settings.lab_spill_after_s)
 
     def ask(self, request: AskRequest, timeout_s: float, listener: Listener | None = None) -> AskAnswer:
         """Asks a model, another when that fails, and so on, for at most ``timeout_s`` in all.
 
         Which model comes first, and which next, stands with ``AskRequest``. Every attempt is recorded as a model
-        execution before this returns, the failed ones too.
+        execution before this returns, the failed ones too; one in which this process dies is recorded by ``sweep``.
 
         Raises:
             ValidationFailed: the request can't be asked; nothing was.
@@ -80,17 +82,24 @@ class LabService:
             models = {model for one in endpoints if one.enabled for model in one.usable_models()}
             knowledge = self._advice.knowledge(request, sorted(models))
             choice = Choice(request, endpoints, knowledge, random.Random())  # noqa: S311 - spread
-        answer = Question(
-            request=request,
-            choice=choice,
-            turns=self._turns,
-            circuits=self._circuits,
-            limits=self._limits,
-            deadline=until,
-            keep=lambda attempt: self.keep(request, [attempt]),
-            ask_model=lambda prompt, model: self._judge(request, prompt, model, until),
-            listener=listener or Listener(),
-        ).answer()
+        with self._intents.of(request) as intents:
+
+            def keep(attempt: Attempt) -> None:
+                self.keep(request, [attempt])
+                intents.recorded(attempt)
+
+            answer = Question(
+                request=request,
+                choice=choice,
+                turns=self._turns,
+                circuits=self._circuits,
+                limits=self._limits,
+                deadline=until,
+                begin=intents.begin,
+                keep=keep,
+                ask_model=lambda prompt, model: self._judge(request, prompt, model, until),
+                listener=listener or Listener(),
+            ).answer()
         return replace(answer, cost_usd=self._cost(answer.attempts[-1]))
 
     def report(self, hours: float) -> dict[str, Any]:
@@ -109,6 +118,11 @@ class LabService:
                 time.sleep(random.uniform(0.5, 1.0) * _KEEP_PAUSE_S)  # noqa: S311 - spread, not secrecy
             else:
                 return
+
+    def sweep(self) -> int:
+        """Records the attempts, of any process of the lab, that were under way when it died; returns how many. Raises
+        as ``ask``."""
+        return self._intents.sweep(lambda request, attempt: self.keep(request, [attempt]))
 
     def _judge(self, judged: AskRequest, prompt: str, model: str | None, until: float) -> str:
         """Asks a model about an answer; a question of its own, with its own records."""
