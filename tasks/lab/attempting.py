@@ -159,7 +159,7 @@ def _listen(
 
 def _judge(tried: Tried, request: AskRequest, ask_model: AskModel) -> None:
     if request.json:
-        tried.value = json_of(tried.text)
+        tried.value = _whole_json(tried)
     if request.expect is not None:
         missed = misses(request.expect, tried.value if request.json else tried.text)
         if missed:
@@ -171,6 +171,15 @@ def _judge(tried: Tried, request: AskRequest, ask_model: AskModel) -> None:
     least = request.min_quality
     if least is not None and tried.quality_score is not None and tried.quality_score < least:
         raise AttemptFailed("quality_too_low", f"a quality of {tried.quality_score:g}, less than {least:g}")
+
+
+def _whole_json(tried: Tried) -> Any:
+    try:
+        return json_of(tried.text)
+    except AttemptFailed as failure:
+        if tried.heard.finish_reason != "length":
+            raise
+        raise AttemptFailed(failure.error_type, f"cut off at the limit of tokens: {failure.message}") from None
 
 
 def _value_of(tried: Tried, request: AskRequest) -> Any:

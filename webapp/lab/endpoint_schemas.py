@@ -118,7 +118,7 @@ class ModelsSchema(Schema):
 class ReportQuerySchema(Schema):
     """Which time to report on."""
 
-    hours = fields.Float(load_default=24.0, validate=validate.Range(0.01, 168))
+    hours = fields.Float(load_default=24.0, validate=validate.Range(0.01, 720))
 
 
 class QuantilesSchema(Schema):
@@ -136,7 +136,11 @@ class PerformanceSchema(Schema):
 
     name = fields.String(required=True)
     attempts = fields.Integer(required=True)
-    success_rate = fields.Float(required=True)
+    success_rate = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of those that were let finish: not `abandoned`, not `cancelled`."},
+    )
     escalations = fields.Integer(required=True)
     latency_ms = fields.Nested(QuantilesSchema, required=True)
     first_token_latency_ms = fields.Nested(QuantilesSchema, required=True)

@@ -44,7 +44,7 @@ def models(session: Session, /) -> None:
 
 
 @group.command()
-@click.option("--hours", type=click.FloatRange(0.01, 168), default=24.0, show_default=True)
+@click.option("--hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True)
 @pass_session
 def report(session: Session, /, hours: float) -> None:
     """Show how endpoints and models did lately."""
