@@ -191,8 +191,9 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """One connection in autocommit. It is closed at the end, so its advisory locks end with it.
+        """One connection in autocommit. Its advisory locks are free when the block has ended; then it is closed.
 
+        Closing alone would free them when the server has heard of it, and who follows might still find them taken.
         Raises: as ``transaction``.
         """
         with self._connection() as fairy, _translated(fairy):
@@ -200,7 +201,9 @@ class Database:
             fairy.detach()
             raw.autocommit = True
             try:
-                yield Session(raw)
+                session = Session(raw)
+                yield session
+                session.execute("SELECT pg_advisory_unlock_all()")
             finally:
                 raw.close()
 

@@ -205,3 +205,13 @@ def test_a_statement_that_could_not_be_prepared_is_prepared_the_next_time(db: Da
         tx.all(statement, {"id": UUID(int=1)})
     with db.transaction() as tx:
         assert tx.all(statement, {"id": UUID(int=1)}) == []
+
+
+def test_the_locks_of_a_session_are_free_when_it_has_ended(db: Database) -> None:
+    lock = "SELECT pg_try_advisory_lock(7301, 99) AS held"
+    with db.autocommit() as other:
+        for _ in range(15):
+            with db.session() as session:
+                assert session.one(lock) == {"held": True}
+            assert other.one(lock) == {"held": True}
+            other.execute("SELECT pg_advisory_unlock_all()")
