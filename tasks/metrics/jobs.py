@@ -89,8 +89,10 @@ def retention(self: Task[Any, Any]) -> None:
     runtime = runtime_of(self.app)
     keep_days = runtime.settings.retention_executions_days
     _forget(runtime, keep_days)
-    with runtime.db.transaction() as tx:
-        store.forget_streams(tx, keep_days, _STREAMS_AT_ONCE)
+    forgotten = _STREAMS_AT_ONCE
+    while forgotten >= _STREAMS_AT_ONCE:
+        with runtime.db.transaction() as tx:
+            forgotten = store.forget_streams(tx, keep_days, _STREAMS_AT_ONCE)
 
 
 def send_chord(chunks: Sequence[Chunk]) -> None:

@@ -27,7 +27,7 @@ class WindowSchema(Schema):
 
 
 class LatencySchema(Schema):
-    """Milliseconds; percentiles are within 1 %."""
+    """Milliseconds. Percentiles are within 1 %; of what OTLP told in buckets, within the bucket at worst."""
 
     mean = _number()
     p50 = _number()

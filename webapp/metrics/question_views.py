@@ -29,7 +29,8 @@ _BY_MODEL = ("model",)
 def get_performance(query: dict[str, Any]) -> dict[str, Any]:
     """Show how models perform
 
-    From rollups, exact to the minute; percentiles within 1 %. A window of a day or more begins with a whole hour.
+    From rollups, exact to the minute; percentiles within 1 %, and, of what OTLP told in explicit buckets, a few
+    percent off as a rule and by the width of the bucket at worst. A window of a day or more begins with a whole hour.
     """
     window = window_of(query)
     found = services().questions.performance(window, query.get("group_by", _BY_MODEL), filter_of(query))
@@ -80,7 +81,8 @@ def get_comparison(query: dict[str, Any]) -> dict[str, Any]:
 
     Latency by Welch's t test on logarithms, the success rate by Miettinen and Nurminen's score test, quality and cost
     by Welch's t test; each with a 95 % interval. p-values are adjusted by Holm's method, and executions are taken as
-    independent of each other.
+    independent of each other. What OTLP told in explicit buckets shifts a latency by up to half a percent as a rule:
+    a difference below that, however significant among many executions, may be of the buckets.
     """
     window, least = window_of(query), query["min_executions"]
     models, found = services().questions.compare(query["model"], window, filter_of(query), least)

@@ -15,7 +15,7 @@ TOKENS = "tokens"
 # By ``gen_ai.token.type``; "completion" is of versions before 1.27.
 TOKEN_KINDS = {"input": "input_tokens", "output": "output_tokens", "completion": "output_tokens"}
 
-# An execution is a point in a duration; clients and servers that both tell of the same calls count them twice.
+# An execution is a value of a duration; clients and servers that both tell of the same calls count them twice.
 METRICS: Mapping[str, str] = {
     "gen_ai.client.operation.duration": LATENCY,
     "gen_ai.server.request.duration": LATENCY,

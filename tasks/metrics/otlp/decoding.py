@@ -26,7 +26,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from tasks.errors import TooLarge
-from tasks.metrics.model import MAX_COUNT, NAME_LIMIT
+from tasks.metrics.model import NAME_LIMIT
 from tasks.metrics.otlp import conventions
 from tasks.metrics.otlp.model import MAX_POINTS, Buckets, Explicit, Exponential, Point, Reading, Subject, Values
 
@@ -39,6 +39,8 @@ _AHEAD_NS = int(timedelta(days=1).total_seconds()) * 10**9
 _MOST_BUCKETS = 2_000
 _SCALES = range(-10, 21)
 _MOST_VALUE = 1e15
+# Of one point; buckets of rollups, which add up many, hold less than 10^12.
+_MOST_COUNT = 1_000_000_000
 _DIGEST_BYTES = 16
 
 
@@ -100,7 +102,7 @@ def _series(origin: _Origin, metric: Metric, reading: Reading) -> _Series | None
     count = len(_points_of(metric))
     kind = conventions.METRICS.get(metric.name)
     if kind is None:
-        reading.refuse("of metrics that are none of GenAI calls, which alone are kept", metric.name, count)
+        reading.refuse("of metrics other than those of GenAI calls that are kept", metric.name, count)
         return None
     if metric.WhichOneof("data") not in ("histogram", "exponential_histogram"):
         reading.refuse("of a GenAI metric that is no histogram", metric.name, count)
@@ -196,8 +198,8 @@ def _values(data: _Data, unit: Decimal, *, inverse: bool) -> Values:
     total = data.sum if data.HasField("sum") else None
     if total is not None and not 0 <= total <= _MOST_VALUE:
         raise Unusable("whose sum is negative or no number")
-    if data.count > MAX_COUNT:
-        raise Unusable(f"whose count is above {MAX_COUNT}")
+    if data.count > _MOST_COUNT:
+        raise Unusable(f"whose count is above {_MOST_COUNT}")
     return Values(
         count=data.count,
         total=None if total is None else Decimal(repr(total)),

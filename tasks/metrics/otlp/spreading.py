@@ -17,6 +17,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from tasks.metrics.histogram import Histogram, index_of
+from tasks.metrics.model import MAX_MS
 from tasks.metrics.otlp.model import Buckets, Explicit, Exponential, Values
 from tasks.metrics.otlp.shape import Rise, rises
 
@@ -58,7 +59,7 @@ def contribution_of(values: Values) -> Contribution:
     total, total_sq, unit = 0.0, 0.0, float(values.unit)
     for value, count in _placed(values):
         told = 1.0 / max(value * unit, _LEAST) if values.inverse else value * unit
-        index = index_of(told)
+        index = index_of(min(told, MAX_MS))
         counts[index] = counts.get(index, 0) + count
         total += told * count
         total_sq += told * told * count

@@ -124,7 +124,7 @@ def test_a_histogram_may_have_no_buckets_and_no_sum() -> None:
 @pytest.mark.parametrize(
     ("point", "more", "reason"),
     [
-        (otlp.explicit([1]), {"name": "process.cpu.time"}, "none of GenAI calls"),
+        (otlp.explicit([1]), {"name": "process.cpu.time"}, "other than those of GenAI calls"),
         ({"as_int": 3}, {"data": "gauge"}, "no histogram"),
         ({"as_int": 3}, {"data": "sum", "name": otlp.TOKENS}, "no histogram"),
         (otlp.explicit([1]), {"unit": "m"}, "not of time"),
@@ -136,6 +136,7 @@ def test_a_histogram_may_have_no_buckets_and_no_sum() -> None:
         (otlp.explicit([1], attributes=attributes(gen_ai__request__model="m\x00")), {}, "NUL"),
         (otlp.explicit([1]), {"name": otlp.TOKENS}, "neither input nor output"),
         (otlp.explicit([1], count=2), {}, "do not add up"),
+        ({"count": 10**9 + 1}, {}, "count is above"),
         (otlp.explicit([1], bucket_counts=[1]), {}, "do not fit"),
         (otlp.explicit([1], bounds=(1.0, 1.0)), {}, "do not ascend"),
         (otlp.explicit([1], sum=-1.0), {}, "sum is negative"),
@@ -185,7 +186,7 @@ def test_ignored_metrics_are_passed_over() -> None:
 def test_examples_are_few() -> None:
     request = otlp.joined(*(otlp.request([otlp.explicit([1])], f"other.{n}") for n in range(9)))
     text = decoding.read(request, NOW).explained()
-    assert text.startswith("9 points of metrics that are none")
+    assert text.startswith("9 points of metrics other than")
     assert "other.4, …" in text
     assert "other.5" not in text
 

@@ -150,6 +150,11 @@ def test_outermost_buckets_alone() -> None:
     assert (made.quantile(0.5) or 0) <= 1000
 
 
+def test_no_value_is_beyond_what_an_execution_may_be() -> None:
+    made = contribution_of(values_of([1e14, 3e14], (1e-300, 1e308))).histogram
+    assert (made.count, made.quantile(1.0)) == (2, pytest.approx(1e9, rel=0.01))
+
+
 def test_zeros_and_a_histogram_without_buckets() -> None:
     zeros = Values(3, Decimal(0), Exponential(5, 3, 0.0, 0, ()), None, None, Decimal(1000), False)
     made = contribution_of(zeros)
