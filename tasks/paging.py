@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -54,10 +55,38 @@ def decode_cursor(cursor: str, length: int) -> tuple[str, ...]:
 def decode_id(cursor: str) -> UUID:
     """The position in a cursor of a list that is sorted by id. Raises ValidationFailed as ``decode_cursor``."""
     [text] = decode_cursor(cursor, 1)
+    return id_in(text)
+
+
+def id_in(text: str) -> UUID:
+    """The id that a part of a cursor is. Raises ValidationFailed."""
     try:
         return UUID(text)
     except ValueError:
         raise ValidationFailed("The cursor is not one of this list.") from None
+
+
+def decode_moment(cursor: str | None) -> tuple[datetime | None, str | None]:
+    """The position in a cursor of ``page_by_moment``: a time, and which item of that time; None without a cursor.
+
+    Raises ValidationFailed as ``decode_cursor``.
+    """
+    if cursor is None:
+        return None, None
+    at, item = decode_cursor(cursor, 2)
+    try:
+        return datetime.fromisoformat(at), item
+    except ValueError:
+        raise ValidationFailed("The cursor is not one of this list.") from None
+
+
+def page_by_moment(rows: list[dict[str, Any]], limit: int, moment: str, item: str) -> Page:
+    """The first ``limit`` of the rows, of which one more was read where there is another page. They are sorted by the
+    columns ``moment``, a time, and ``item``."""
+    if len(rows) <= limit:
+        return Page(rows, None)
+    last = rows[limit - 1]
+    return Page(rows[:limit], encode_cursor(last[moment].isoformat(), str(last[item])))
 
 
 def checked_limit(limit: int) -> int:

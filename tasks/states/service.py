@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from tasks.db.pool import Database
 from tasks.errors import FieldError, NotFound, ValidationFailed
 from tasks.journal import store as journal
-from tasks.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
+from tasks.paging import Page, checked_limit, decode_moment, page_by_moment
 from tasks.states import store
 from tasks.states.model import STATES
 
@@ -39,29 +38,14 @@ class TaskStateService:
         if state is not None and state not in STATES:
             allowed = ", ".join(STATES)
             raise ValidationFailed("Unknown state.", errors=[FieldError("/state", f"must be one of {allowed}")])
-        if not 1 <= limit <= MAX_LIMIT:
-            raise ValidationFailed("Bad limit.", errors=[FieldError("/limit", f"must be between 1 and {MAX_LIMIT}")])
-        before_at, before_id = _position(cursor)
+        before_at, before_id = decode_moment(cursor)
         parameters = {
             "state": state,
             "name": name,
             "before_at": before_at,
             "before_id": before_id,
-            "limit": limit + 1,
+            "limit": checked_limit(limit) + 1,
         }
         with self._db.transaction() as tx:
             rows = tx.all(store.QUERIES["list"], parameters)
-        if len(rows) <= limit:
-            return Page(rows, None)
-        last = rows[limit - 1]
-        return Page(rows[:limit], encode_cursor(last["first_seen_at"].isoformat(), last["task_id"]))
-
-
-def _position(cursor: str | None) -> tuple[datetime | None, str | None]:
-    if cursor is None:
-        return None, None
-    at, task_id = decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(at), task_id
-    except ValueError:
-        raise ValidationFailed("The cursor is not one of this list.") from None
+        return page_by_moment(rows, limit, "first_seen_at", "task_id")

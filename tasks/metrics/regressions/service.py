@@ -13,7 +13,7 @@ from tasks.metrics.regressions import store
 from tasks.metrics.regressions.detection import METRICS
 from tasks.metrics.regressions.history import History
 from tasks.metrics.regressions.model import STATES, Opening, decide
-from tasks.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
+from tasks.paging import MAX_LIMIT, Page, decode_moment, id_in, page_by_moment
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class RegressionService:
             errors.append(FieldError("/limit", f"must be between 1 and {MAX_LIMIT}"))
         if errors:
             raise ValidationFailed("There are no such regressions.", errors=errors)
-        before_at, before_id = _position(cursor)
+        before_at, before_id = decode_moment(cursor)
         parameters = {
             "state": state,
             "model": model,
@@ -88,22 +88,9 @@ class RegressionService:
             "task_type": task_type,
             "environment": environment,
             "before_at": before_at,
-            "before_id": before_id,
+            "before_id": None if before_id is None else id_in(before_id),
             "limit": limit + 1,
         }
         with self._db.transaction() as tx:
             rows = tx.all(store.QUERIES["list"], parameters)
-        if len(rows) <= limit:
-            return Page(rows, None)
-        last = rows[limit - 1]
-        return Page(rows[:limit], encode_cursor(last["detected_at"].isoformat(), str(last["id"])))
-
-
-def _position(cursor: str | None) -> tuple[datetime | None, UUID | None]:
-    if cursor is None:
-        return None, None
-    at, regression = decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(at), UUID(regression)
-    except ValueError:
-        raise ValidationFailed("The cursor is not one of this list.") from None
+        return page_by_moment(rows, limit, "detected_at", "id")
