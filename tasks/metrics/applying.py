@@ -11,6 +11,8 @@ from tasks.metrics.model import Chunk
 from tasks.settings import Settings
 
 _CHUNKS_AT_ONCE = 200
+# Small batches are added together, up to so many times the rows of a chunk: many of them touch the same rollups.
+_CHUNKS_ROWS_AT_ONCE = 4
 _BATCHES_AT_ONCE = 20
 
 
@@ -20,14 +22,14 @@ class Applier:
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
         self._lease_s = settings.metrics_lease_s
-        self._chunk_rows = settings.metrics_chunk_rows
+        self._rows_at_once = _CHUNKS_ROWS_AT_ONCE * settings.metrics_chunk_rows
 
     def apply_small(self) -> int:
         """Adds waiting chunks of small batches, and what chords have left, many in one transaction, and closes
         batches that are done. Returns how many chunks were added."""
         with self._db.transaction() as tx:
             rollups.share(tx)
-            chunks = store.claim(tx, self._lease_s, _CHUNKS_AT_ONCE, self._chunk_rows)
+            chunks = store.claim(tx, self._lease_s, _CHUNKS_AT_ONCE, self._rows_at_once)
             if chunks:
                 rollups.add(tx, store.mark(tx, chunks))
                 store.close(tx, [chunk.batch_id for chunk in chunks])

@@ -3,14 +3,20 @@
 -- name: record --
 -- Rows go in by sorted execution_id, so that concurrent batches with common ids can't deadlock. An execution that is
 -- known already is left out, and is what the statement answers with. A batch of which nothing is new leaves no trace.
+-- The journal tells what was given, or, where that holds what is private, ``told``.
 WITH rows AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+    SELECT * FROM ROWS FROM (json_to_recordset(%(rows)s::json) AS (
         execution_id text, model text, provider text, endpoint text, model_tier text, task_type text,
         environment text, started_at timestamptz, completed_at timestamptz, latency_ms numeric,
         first_token_latency_ms numeric, input_tokens bigint, output_tokens bigint, context_size bigint,
         task_complexity text, success boolean, error_type text, error_message text, quality_score numeric,
         user_satisfaction numeric, retry_count integer, escalated_to_tier text, cost_usd numeric, metadata jsonb,
         told jsonb
+    ), json_array_elements(%(rows)s::json)) AS row (
+        execution_id, model, provider, endpoint, model_tier, task_type, environment, started_at, completed_at,
+        latency_ms, first_token_latency_ms, input_tokens, output_tokens, context_size, task_complexity, success,
+        error_type, error_message, quality_score, user_satisfaction, retry_count, escalated_to_tier, cost_usd,
+        metadata, told, given
     )
 ), fresh AS (
     INSERT INTO model_executions (
@@ -44,7 +50,8 @@ WITH rows AS MATERIALIZED (
     SELECT %(batch_id)s::uuid, chunk, first_id, last_id, rows FROM chunks
 ), told AS (
     INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id, causation_id)
-    SELECT gen_random_uuid(), 'model-execution', execution_id, 1, 'model-execution-recorded', told,
+    SELECT gen_random_uuid(), 'model-execution', execution_id, 1, 'model-execution-recorded',
+           coalesce(told, given::jsonb),
            %(correlation_id)s::text, %(batch_id)s::text
     FROM rows JOIN fresh USING (execution_id)
     ORDER BY id

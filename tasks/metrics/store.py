@@ -34,9 +34,8 @@ def record(
 
     One statement: it may be a transaction of its own. ``executions`` are not empty, their ids differ.
     """
-    text = b"[" + b",".join(_row(execution) for execution in executions) + b"]"
     parameters = {
-        "rows": text.decode(),
+        "rows": _text(executions).decode(),
         "batch_id": batch_id,
         "source": source,
         "chunk_rows": chunk_rows,
@@ -45,16 +44,24 @@ def record(
     return frozenset(row["execution_id"] for row in tx.all(QUERIES.prepared("record"), parameters))
 
 
+def _text(executions: Sequence[Execution]) -> bytes:
+    """The executions as a JSON array, each with ``told``, what the journal tells, where that is not all of it."""
+    if not any(map(_is_private, executions)):
+        return _ENCODER.encode(executions)
+    return b"[" + b",".join(map(_row, executions)) + b"]"
+
+
+def _is_private(execution: Execution) -> bool:
+    # The error's text may quote a prompt or a key: it stays in the row. So do the metadata's secrets.
+    return bool(execution.metadata) or execution.error_message is not None
+
+
 def _row(execution: Execution) -> bytes:
-    """The execution as a JSON object, with what the journal tells of it under ``told``."""
     text = _ENCODER.encode(execution)
-    told = text
-    if execution.metadata or execution.error_message is not None:
-        # The error's text may quote a prompt or a key: it stays in the row.
-        told = _ENCODER.encode(
-            msgspec.structs.replace(execution, metadata=redact(execution.metadata), error_message=None)
-        )
-    return b'{"told":' + told + b"," + text[1:]
+    if not _is_private(execution):
+        return text
+    told = msgspec.structs.replace(execution, metadata=redact(execution.metadata), error_message=None)
+    return b'{"told":' + _ENCODER.encode(told) + b"," + text[1:]
 
 
 def claim(tx: Transaction, lease_s: float, limit: int, most_rows: int) -> list[Chunk]:

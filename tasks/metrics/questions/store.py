@@ -42,9 +42,36 @@ def summaries(
     """One summary for each group by the dimensions ``by``, in order; with ``width`` one for each bucket of time,
     which then must divide the window. Without ``first_tokens`` their percentiles are left out, which is quicker.
     """
+    asked = parameters(book, window, by, wanted, width, first_tokens=first_tokens)
+    costs: dict[tuple[Any, ...], Moments] = defaultdict(Moments)
+    unpriced: dict[tuple[Any, ...], int] = defaultdict(int)
+    for row in tx.all(QUERIES["without_cost"], asked):
+        group = _group(row)
+        price = book.price_of(row["model"], row["provider"], row["priced_at"])
+        if price is None:
+            unpriced[group] += int(row["count"])
+        else:
+            costs[group] += priced(row, price)
+    found = []
+    for row in tx.all(QUERIES["totals"], asked):
+        group = _group(row)
+        found.append(summary_of(row, by, costs[group], unpriced[group]))
+    return sorted(found, key=lambda summary: (*summary.of.values(), summary.at))
+
+
+def parameters(
+    book: PriceBook,
+    window: Window,
+    by: tuple[str, ...],
+    wanted: Filter | None = None,
+    width: timedelta | None = None,
+    *,
+    first_tokens: bool = True,
+) -> dict[str, Any]:
+    """What the queries of this module are asked with."""
     wanted = wanted or Filter()
     parts = window.parts() if width is None else window.parts(grain_of(width))
-    parameters: dict[str, Any] = {
+    return {
         "by": list(by),
         "together": "task_type" not in by and wanted.task_type is None,
         "first_tokens": first_tokens,
@@ -60,20 +87,6 @@ def summaries(
         "model_tier": wanted.model_tier,
         "environment": wanted.environment,
     }
-    costs: dict[tuple[Any, ...], Moments] = defaultdict(Moments)
-    unpriced: dict[tuple[Any, ...], int] = defaultdict(int)
-    for row in tx.all(QUERIES["without_cost"], parameters):
-        group = _group(row)
-        price = book.price_of(row["model"], row["provider"], row["priced_at"])
-        if price is None:
-            unpriced[group] += int(row["count"])
-        else:
-            costs[group] += priced(row, price)
-    found = []
-    for row in tx.all(QUERIES["totals"], parameters):
-        group = _group(row)
-        found.append(summary_of(row, by, costs[group], unpriced[group]))
-    return sorted(found, key=lambda summary: (*summary.of.values(), summary.at))
 
 
 def _group(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -15,47 +15,12 @@ from tasks.db.pool import Database
 from tasks.errors import ValidationFailed
 from tasks.metrics import store
 from tasks.metrics.applying import Applier
-from tasks.metrics.model import TIERS, Chunk, Execution
+from tasks.metrics.model import Chunk, Execution
 from tasks.metrics.rebuilding import Rebuilder, RebuiltDay
 from tasks.metrics.service import MetricsService
 from tasks.settings import Settings
-from tests.integration.tasks.metrics.conftest import execution
+from tests.integration.tasks.metrics.conftest import YESTERDAY, many
 from tests.integration.tasks.metrics.expected import SELECT_ROLLUPS, as_told, rollups_of
-
-SEED = 11
-YESTERDAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-
-
-def many(count: int, name: str = "e", seed: int = SEED) -> list[Execution]:
-    """Executions of all kinds, over five days, in no order."""
-    source = random.Random(seed)
-
-    def maybe(value: Any) -> Any:
-        return value if source.random() < 0.6 else None
-
-    return [
-        execution(
-            f"{name}-{n}",
-            model=f"model-{source.randrange(3)}",
-            provider=maybe("acme"),
-            task_type=source.choice(["debugging", "testing"]),
-            model_tier=source.choice(TIERS[:2]),
-            environment=source.choice(["development", "production"]),
-            started_at=YESTERDAY - timedelta(days=source.randrange(4)) + timedelta(seconds=source.random() * 7200),
-            latency_ms=source.choice([0, round(source.lognormvariate(6, 1), 3)]),
-            first_token_latency_ms=maybe(round(source.lognormvariate(4, 1), 3)),
-            input_tokens=source.randrange(5000),
-            output_tokens=source.choice([0, source.randrange(2000)]),
-            success=source.random() < 0.8,
-            error_type=maybe(source.choice(["timeout", "http_429"])),
-            quality_score=maybe(round(source.random(), 4)),
-            user_satisfaction=maybe(source.randrange(1, 6)),
-            retry_count=source.randrange(3),
-            escalated_to_tier=maybe("huge"),
-            cost_usd=maybe(round(source.random() / 50, 8)),
-        )
-        for n in range(count)
-    ]
 
 
 @pytest.fixture
@@ -138,7 +103,7 @@ def test_a_chord_that_is_lost_half_way_is_carried_on(
     applier.apply(chunks[1])
     with db.transaction() as tx:
         assert store.is_waiting(tx, 0, 0)
-    assert applier.apply_small() == 1
+    assert applier.apply_small() == 4
     work_through(applier)
     check()
     assert rows("SELECT state FROM metric_batches") == [{"state": "closed"}]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ import pyarrow.parquet
 import pytest
 
 from tasks.db.pool import Database
+from tasks.settings import Settings
+from tests.integration.conftest import wait_until
 from webapp.cli.metrics import importing
 from webapp.cli.metrics.place import Place
 
@@ -101,3 +107,24 @@ def test_a_format_that_is_not_known_is_asked_for(run: Any, tmp_path: Path) -> No
     path = tmp_path / "a.txt"
     path.write_text("")
     assert run(f"metrics import {path}").exit_code == 2
+
+
+def test_a_killed_import_goes_on_and_records_each_row_once(
+    run: Any, db: Database, settings: Settings, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.jsonl", items(40_000))
+    note = tmp_path / "a.jsonl.import-place"
+    environ = {**os.environ, "DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
+    line = [sys.executable, "-c", "from webapp.cli import main; main()", "metrics", "import", str(path)]
+    process = subprocess.Popen(line, env=environ, stdout=subprocess.DEVNULL)
+    wait_until(note.exists, what="the first batch recorded")
+    process.kill()
+    assert process.wait(10) == -signal.SIGKILL
+    result = orjson.loads(run(f"--json metrics import {path}").stdout)
+    assert result["skipped_rows"] >= 5_000
+    assert result["skipped_rows"] + result["recorded"] + result["duplicates"] == 40_000
+    with db.transaction() as tx:
+        assert tx.all("SELECT count(*) AS rows, count(DISTINCT execution_id) AS ids FROM model_executions") == [
+            {"rows": 40_000, "ids": 40_000}
+        ]
+    assert list(tmp_path.iterdir()) == [path]
