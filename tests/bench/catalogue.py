@@ -9,6 +9,7 @@ from tests.bench.benches import (
     latency,
     mirror,
     overload,
+    questions,
     relay,
     soak,
     workflow_sizes,
@@ -26,6 +27,7 @@ BENCHES: tuple[Bench, ...] = (
     workflows.BENCH,
     workflow_sizes.BENCH,
     ingest.BENCH,
+    questions.BENCH,
 )
 # Those that take so long that they run only when named.
 LONG: tuple[Bench, ...] = (soak.BENCH,)
