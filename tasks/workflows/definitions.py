@@ -149,6 +149,13 @@ def get(source: Source, name: str, version: str | None = None) -> StoredDefiniti
         raise _unknown(tx, name, version)
 
 
+def version_for(tx: Transaction, name: str, run_id: UUID) -> str | None:
+    """The version of a definition that a run starts as a child where it names none: the newest of the time when the
+    run's family began, so that a deployment does not change what is under way. None: there was none yet."""
+    row = tx.one(QUERIES["newest_for"], {"name": name, "run_id": run_id})
+    return None if row is None else str(row["version"])
+
+
 def by_id(source: Source, definition_id: UUID) -> StoredDefinition:
     """A stored definition, from this process's memory where it was read before. Raises NotFound."""
     known = _kept.get(definition_id)

@@ -13,6 +13,18 @@ WHERE name = %(name)s AND version IS NOT NULL
 ORDER BY id DESC
 LIMIT 1
 
+-- name: newest_for --
+-- The newest version that was there when the run was submitted, or, of a child, the run at the top of its family.
+WITH RECURSIVE family AS (
+    SELECT parent_run_id, created_at FROM runs WHERE id = %(run_id)s
+    UNION ALL
+    SELECT runs.parent_run_id, runs.created_at FROM family JOIN runs ON runs.id = family.parent_run_id
+)
+SELECT version FROM definitions
+WHERE name = %(name)s AND version IS NOT NULL AND created_at <= (SELECT min(created_at) FROM family)
+ORDER BY id DESC
+LIMIT 1
+
 -- name: next_number --
 -- One more than the greatest version that is a number.
 SELECT coalesce(max(version::bigint), 0) + 1 AS number FROM definitions

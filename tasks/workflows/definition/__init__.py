@@ -36,7 +36,8 @@ collect`` it is null in the list.
 
 **wait** is for ``seconds``, ``until`` a time, or for a ``signal``, whose payload is the output; ``timeout_s`` fails
 it, or with ``on_timeout: continue`` gives null. **approve** waits for a decision; a rejection fails the step. Both
-hold no worker. **workflow** starts a child run and waits for it, unless ``wait: false``. **emit** writes an event in
+hold no worker. **workflow** starts a child run and waits for it, unless ``wait: false``; without a ``version`` it is
+the one that was newest when the run, or the run at the top of its family, was submitted. **emit** writes an event in
 the transaction that completes the step. **sql** may only read; values reach it as ``params``, never as text. **http**
 takes secrets by name, in headers, so that no row, event or log holds one. **ai** asks a model, with a ``fallback``.
 **task** calls a registered function.
@@ -45,6 +46,10 @@ takes secrets by name, in headers, so that no row, event or log holds one. **ai*
 ``on_failure: fail_fast`` the first failed step fails the run and cancels the rest; with ``continue`` what does not
 depend on it goes on; with ``compensate`` each succeeded step's ``compensate`` is done, newest first, and may read its
 step's own output.
+
+**Versions.** A run keeps the version with which it was submitted, and its children theirs: what is deployed while it
+goes on changes nothing about it, nor about a retry of it; submit anew to use what is new. Schedules and triggers take
+the newest version at each tick and event, unless they name one.
 
 **Output.** ``outputs`` of the definition, and of steps (where ``output`` is the step's own), name the run's output;
 without any it is an object of what the last steps gave.

@@ -74,34 +74,30 @@ class Sender:
         except _FAILURES as problem:
             log.warning("pieces-not-sent", extra={"run_id": str(context.row.id), "error": type(problem).__name__})
 
-    def _signature(self, context: RunContext, piece: Canvas, *, counted: bool = False) -> Signature[Any]:
+    def _signature(self, context: RunContext, piece: Canvas) -> Signature[Any]:
         match piece:
             case Single(key):
-                return self._message(context, STEPS, [place_of(context, key)], counted)
+                return self._message(context, STEPS, [place_of(context, key)])
             case Bundle(keys):
-                return self._message(context, STEPS, [place_of(context, key) for key in keys], counted)
+                return self._message(context, STEPS, [place_of(context, key) for key in keys])
             case Chunk(key, ranges):
                 place = place_of(context, key)
-                return self._message(context, ITEMS, [place], counted, [[first, end] for first, end in ranges])
+                return self._message(context, ITEMS, [place], [[first, end] for first, end in ranges])
             case Close(key):
-                return self._message(context, CLOSE, [place_of(context, key)], counted)
+                return self._message(context, CLOSE, [place_of(context, key)])
             case Chain(parts):
-                links = [self._signature(context, part) for part in parts]
-                if counted:
-                    links[-1].options["ignore_result"] = False
-                return chain(*links, app=self._app)
+                return chain(*(self._signature(context, part) for part in parts), app=self._app)
             case Chord(header, body):
-                members = [self._signature(context, branch, counted=True) for branch in header]
+                members = [self._signature(context, branch) for branch in header]
                 return chord(members, self._signature(context, body), app=self._app)
 
-    def _message(
-        self, context: RunContext, task: str, places: list[int], counted: bool, *more: Any
-    ) -> Signature[Any]:
-        # What a chord counts must leave a result; everything else leaves none.
+    def _message(self, context: RunContext, task: str, places: list[int], *more: Any) -> Signature[Any]:
+        # Nothing leaves a result: Celery counts a chord's members in Redis beside their results, and takes the count
+        # away with the last of them.
         options: Mapping[str, Any] = {
             "queue": context.item_queue(places[0]) if task == ITEMS else context.queue(places[0]),
             "priority": _HIGHEST - max(context.priority(place) for place in places),
-            "ignore_result": not counted,
+            "ignore_result": True,
         }
         arguments = (str(context.row.id), places if task == STEPS else places[0], *more)
         return self._app.signature(task, args=arguments, immutable=True, options=dict(options))

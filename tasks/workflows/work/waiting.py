@@ -13,6 +13,7 @@ from tasks.db.queries import Queries
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
 from tasks.ids import new_id
 from tasks.settings import Settings
+from tasks.workflows import definitions
 from tasks.workflows.attempt import Refused, StepError
 from tasks.workflows.store import items, runs, steps
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost, Ways
@@ -144,7 +145,8 @@ def _begin_child(
         if parent.depth > DEPTH:
             raise Refused(f"Child runs go {DEPTH} deep at most.", error_type="TooDeep")
         with tx.savepoint():
-            made = submit(tx, _submission(context, child), settings, parent)
+            version = child.version or definitions.version_for(tx, child.name, context.row.id)
+            made = submit(tx, _submission(context, replace(child, version=version)), settings, parent)
     except (DatabaseBusy, DatabaseUnavailable):
         raise
     except (BridgeError, Refused) as problem:

@@ -10,10 +10,12 @@ import pytest
 import redis
 
 from tasks.db.pool import Database
+from tasks.queue.app import create_celery
 from tasks.settings import Settings, load_settings
 from tests.integration.conftest import CeleryProcesses
 from tests.integration.tasks.workflows.engine import Engine
 from tests.integration.tasks.workflows.submitting import Runs
+from tests.integration.tasks.workflows.workbench import Workbench
 from webapp.stack.process import ServerProcess
 
 TASKS = "tests.integration.tasks.workflows.engine_tasks"
@@ -36,11 +38,12 @@ def engine(
         }
     )
     folder: Path = tmp_path_factory.mktemp("engine")
-    lease_s = "2"
     processes = CeleryProcesses(dataclasses.replace(settings, workflow_lease_s=2.0), folder)
-    processes.worker("workflows", concurrency=4, wait=False, OMNINODE_IMPORTS=TASKS, WORKFLOW_LEASE_S=lease_s)
-    clock = processes.worker("bridges", concurrency=2, wait=False, OMNINODE_IMPORTS=TASKS, WORKFLOW_LEASE_S=lease_s)
+    environ = {"OMNINODE_IMPORTS": TASKS, "WORKFLOW_LEASE_S": "2"}
+    worker = processes.worker("workflows", concurrency=4, wait=False, **environ)
+    clock = processes.worker("bridges", concurrency=2, wait=False, **environ)
     made = Engine(settings)
+    made.pids = (worker.pid, clock.pid)
     clock.wait_for(" ready.")
     made.app.send_task("workflows.clock", queue="bridges")
     yield made
@@ -55,3 +58,11 @@ def runs(db: Database, settings: Settings) -> Runs:
     made.define("nap")
     made.define("fussy", {"maxProperties": 0})
     return made
+
+
+@pytest.fixture
+def bench(settings: Settings) -> Iterator[Workbench]:
+    """A service and a worker's parts, on a database of the test's own."""
+    app = create_celery(dataclasses.replace(settings, db_pool_size=12), role="test")
+    yield Workbench(app)
+    app.bridge.close()

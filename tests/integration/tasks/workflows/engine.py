@@ -20,7 +20,12 @@ EFFECTS = "CREATE TABLE IF NOT EXISTS effects (key text NOT NULL)"
 
 
 class Engine:
-    """WorkflowService runs to the workers of ``settings``, and says what became of them."""
+    """Submits runs to the workers of ``settings``, and says what became of them.
+
+    ``pids``: the workers, where a test looks at their processes.
+    """
+
+    pids: tuple[int, ...] = ()
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -35,7 +40,7 @@ class Engine:
             send_hint(self.app, "workflows.run", [str(run_id)], "workflows")
 
     def submit(self, definition: dict[str, Any], input: Any = None, **more: Any) -> UUID:
-        """WorkflowService a definition, whose name may be left out."""
+        """Submits a definition, whose name may be left out."""
         made = parse_definition({"name": "test", **definition})
         return self.service.submit(Submission(definition=made, input=input, submitted_by="test", **more)).run_id
 
@@ -67,7 +72,7 @@ class Engine:
             time.sleep(0.02)
 
     def run(self, definition: dict[str, Any], input: Any = None, **more: Any) -> dict[str, Any]:
-        """WorkflowService, and waits for the end."""
+        """Submits, and waits for the end."""
         return self.wait(self.submit(definition, input, **more))
 
     def steps(self, run_id: UUID) -> dict[str, str]:

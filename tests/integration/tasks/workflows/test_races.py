@@ -2,162 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-import random
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import Celery
 
-from tasks.db.pool import Database
 from tasks.errors import BridgeError, Conflict
-from tasks.ids import new_id
-from tasks.queue.app import create_celery
-from tasks.settings import Settings
 from tasks.workflows import definitions
 from tasks.workflows.attempt import StepError
 from tasks.workflows.definition.parse import parse_definition
-from tasks.workflows.service import WorkflowService
-from tasks.workflows.states import RUN, STEP
-from tasks.workflows.store import steps
-from tasks.workflows.store.steps import Claimed, Done, LeaseLost
-from tasks.workflows.submitting import Submission
-from tasks.workflows.work.canvas import Sender
+from tasks.workflows.store.steps import Claimed, LeaseLost
 from tasks.workflows.work.clock import Clock
-from tasks.workflows.work.contexts import Contexts, RunContext
-from tasks.workflows.work.following import Following
+from tasks.workflows.work.contexts import RunContext
 from tasks.workflows.work.outcomes import Child, Failed, Waits
-from tasks.workflows.work.writing import Writer
+from tests.integration.tasks.workflows.workbench import Workbench
 
 pytestmark = pytest.mark.timeout(120)
 
 ROUNDS = 30
-MOST_APART_S = 0.006
 TASK = {"kind": "task", "with": {"task": "demo.fib"}}
 LINE = [{"key": "a", **TASK}, {"key": "b", "needs": ["a"], **TASK}]
 WAIT = {"key": "w", "kind": "wait", "with": {"signal": "go", "timeout_s": 3600}}
 
 
-class Bench:
-    """A service and a worker's parts on one database, without a worker: the test says what happens when."""
-
-    def __init__(self, app: Celery) -> None:
-        self.runtime = app.bridge
-        self.db: Database = app.bridge.db
-        self.following = Following(app.bridge, Sender(app), lambda: None)
-        self.service = WorkflowService(self.db, app.bridge.settings, self._attend)
-        self.writer = Writer(app.bridge)
-        self.random = random.Random(4)
-        self.races = 0
-
-    def _attend(self, run_ids: Sequence[UUID]) -> None:
-        for run_id in run_ids:
-            self.following.attend(run_id)
-
-    def submit(self, *definition_steps: dict[str, Any], **more: Any) -> UUID:
-        made = parse_definition({"name": "raced", "steps": list(definition_steps), **more})
-        return self.service.submit(Submission(definition=made, input={"customer": "ada"})).run_id
-
-    def context(self, run_id: UUID) -> RunContext:
-        with self.db.transaction() as tx:
-            return Contexts(None).of(tx, run_id)
-
-    def claim(self, run_id: UUID, *places: int, limited: bool = False) -> UUID:
-        """Holds these steps; the token."""
-        token = new_id()
-        with self.db.transaction() as tx:
-            claimed = steps.claim(tx, run_id, places, token, 60.0, limited=limited)
-        assert [one.place for one in claimed] == list(places)
-        return token
-
-    def complete(self, run_id: UUID, place: int, token: UUID) -> str:
-        """As a worker ends a step that succeeded, with what follows."""
-        context = self.context(run_id)
-        try:
-            after = self.writer.complete(context, [Done(place, b"1")], token, new_id())
-        except LeaseLost:
-            return "lost"
-        self.following.follow(context, after, place)
-        return "done"
-
-    def race(self, *acts: Callable[[], Any]) -> list[Any]:
-        """Does these at once, a few milliseconds apart at most; what each returned, or the error that it was told.
-
-        Now and then one after the other, from either end, so that every outcome is seen.
-        """
-        self.races += 1
-        found: list[Any] = [None] * len(acts)
-
-        def act(number: int, delay_s: float = 0.0) -> None:
-            time.sleep(delay_s)
-            try:
-                found[number] = acts[number]()
-            except BridgeError as problem:
-                found[number] = problem
-
-        numbers = list(range(len(acts)))
-        if self.races % 8 < 2:
-            for number in numbers if self.races % 8 else reversed(numbers):
-                act(number)
-        else:
-            delays = [self.random.uniform(0, MOST_APART_S) for _ in acts]
-            threads = [threading.Thread(target=act, args=each, daemon=True) for each in enumerate(delays)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(30)
-        assert None not in found, "an act did not come to its end"
-        return found
-
-    def run(self, run_id: UUID) -> dict[str, Any]:
-        return self.rows("SELECT * FROM runs WHERE id = %(id)s", id=run_id)[0]
-
-    def steps(self, run_id: UUID) -> dict[str, str]:
-        rows = self.rows("SELECT key, state FROM steps WHERE run_id = %(id)s ORDER BY place", id=run_id)
-        return {row["key"]: row["state"] for row in rows}
-
-    def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        with self.db.transaction() as tx:
-            return tx.all(sql, parameters)
-
-    def check_journal(self, run_id: UUID) -> None:
-        """Versions without a gap or a double, each change allowed by the charts, the last one what the row says."""
-        told = self.rows(
-            "SELECT aggregate_type AS type, aggregate_id AS id, version, payload FROM journal"
-            " WHERE aggregate_id = %(run)s OR aggregate_id LIKE %(run)s || '/%%' ORDER BY aggregate_id, version",
-            run=str(run_id),
-        )
-        states = {f"{run_id}/{key}": state for key, state in self.steps(run_id).items()}
-        states[str(run_id)] = self.run(run_id)["state"]
-        for aggregate, state in states.items():
-            history = [row for row in told if row["id"] == aggregate]
-            chart = RUN if aggregate == str(run_id) else STEP
-            versions = [row["version"] for row in history]
-            assert versions == list(range(versions[0], versions[0] + len(versions))) if versions else True, aggregate
-            for row in history:
-                payload = row["payload"]
-                if "from" in payload:
-                    assert chart.allows(payload["from"], payload["state"]), payload
-            if history:
-                assert history[-1]["payload"]["state"] == state, aggregate
-            ends = [row for row in history if row["payload"]["state"] in chart.terminal]
-            reopened = sum(row["payload"].get("reason") in ("retry", "retry of the run") for row in history)
-            assert len(ends) <= 1 + reopened, history
-
-
-@pytest.fixture
-def bench(settings: Settings) -> Iterator[Bench]:
-    made = create_celery(dataclasses.replace(settings, db_pool_size=12), role="test")
-    yield Bench(made)
-    made.bridge.close()
-
-
-def test_cancel_and_the_last_completion(bench: Bench) -> None:
+def test_cancel_and_the_last_completion(bench: Workbench) -> None:
     keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}, "max_parallel": 1}
     seen: Counter[str] = Counter()
     next_run = bench.submit({"key": "a", **TASK}, **keyed)
@@ -183,7 +51,7 @@ def test_cancel_and_the_last_completion(bench: Bench) -> None:
     assert seen.keys() >= {"succeeded, step succeeded", "cancelled, step cancelled"}, seen
 
 
-def test_cancel_and_a_failed_attempt(bench: Bench) -> None:
+def test_cancel_and_a_failed_attempt(bench: Workbench) -> None:
     seen: Counter[str] = Counter()
     retry = {"max_attempts": 2}
     for _ in range(ROUNDS):
@@ -210,7 +78,7 @@ def test_cancel_and_a_failed_attempt(bench: Bench) -> None:
     assert seen.keys() == {"lost", "retrying"}
 
 
-def test_cancel_and_retry(bench: Bench) -> None:
+def test_cancel_and_retry(bench: Workbench) -> None:
     seen: Counter[str] = Counter()
     for _ in range(ROUNDS):
         run_id = bench.submit(*LINE)
@@ -233,7 +101,7 @@ def test_cancel_and_retry(bench: Bench) -> None:
     assert seen.keys() == {"late", "cancelled"}
 
 
-def test_two_retries_and_a_compensation(bench: Bench) -> None:
+def test_two_retries_and_a_compensation(bench: Workbench) -> None:
     undo = {"compensate": {"kind": "task", "with": {"task": "demo.fib"}}}
     for _ in range(ROUNDS // 2):
         run_id = bench.submit({**LINE[0], **undo}, LINE[1])
@@ -252,7 +120,7 @@ def test_two_retries_and_a_compensation(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("rival", ["cancel", "resume"])
-def test_pause_and_its_rivals(bench: Bench, rival: str) -> None:
+def test_pause_and_its_rivals(bench: Workbench, rival: str) -> None:
     for _ in range(ROUNDS):
         run_id = bench.submit(*({"key": f"s{n}", **TASK} for n in range(20)))
         told = bench.race(
@@ -267,7 +135,7 @@ def test_pause_and_its_rivals(bench: Bench, rival: str) -> None:
         bench.check_journal(run_id)
 
 
-def test_resume_and_cancel(bench: Bench) -> None:
+def test_resume_and_cancel(bench: Workbench) -> None:
     for _ in range(ROUNDS):
         run_id = bench.submit(*({"key": f"s{n}", **TASK} for n in range(20)))
         bench.service.pause(run_id, "ada")
@@ -280,7 +148,7 @@ def test_resume_and_cancel(bench: Bench) -> None:
         bench.check_journal(run_id)
 
 
-def test_beginning_and_cancel(bench: Bench) -> None:
+def test_beginning_and_cancel(bench: Workbench) -> None:
     keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}}
     first = bench.submit({"key": "a", **TASK}, **keyed)
     for _ in range(ROUNDS):
@@ -297,7 +165,7 @@ def test_beginning_and_cancel(bench: Bench) -> None:
         assert bench.run(first)["state"] == "running"
 
 
-def test_two_retries_of_one_key(bench: Bench) -> None:
+def test_two_retries_of_one_key(bench: Workbench) -> None:
     keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}}
     for _ in range(ROUNDS // 2):
         both = [bench.submit({"key": "a", **TASK}, **keyed) for _ in range(2)]
@@ -316,7 +184,7 @@ def test_two_retries_of_one_key(bench: Bench) -> None:
             bench.check_journal(run_id)
 
 
-def test_a_run_that_was_paused_before_it_began_takes_nobodys_place(bench: Bench) -> None:
+def test_a_run_that_was_paused_before_it_began_takes_nobodys_place(bench: Workbench) -> None:
     keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}}
     first, second, third = (bench.submit({"key": "a", **TASK}, **keyed) for _ in range(3))
     bench.service.pause(second, "ada")
@@ -330,7 +198,7 @@ def test_a_run_that_was_paused_before_it_began_takes_nobodys_place(bench: Bench)
     bench.check_journal(second)
 
 
-def test_pause_and_completion(bench: Bench) -> None:
+def test_pause_and_completion(bench: Workbench) -> None:
     seen: Counter[str] = Counter()
     for _ in range(ROUNDS):
         run_id = bench.submit({"key": "a", **TASK})
@@ -352,7 +220,7 @@ def test_pause_and_completion(bench: Bench) -> None:
     assert seen.keys() == {"succeeded", "paused"}
 
 
-def test_the_last_two_parents_end_at_once(bench: Bench) -> None:
+def test_the_last_two_parents_end_at_once(bench: Workbench) -> None:
     join = {"key": "end", "needs": ["a", "b"], **TASK}
     for _ in range(ROUNDS):
         run_id = bench.submit({"key": "a", **TASK}, {"key": "b", **TASK}, join)
@@ -366,7 +234,7 @@ def test_the_last_two_parents_end_at_once(bench: Bench) -> None:
         bench.service.cancel(run_id, "ada")
 
 
-def test_two_decisions_at_once(bench: Bench) -> None:
+def test_two_decisions_at_once(bench: Workbench) -> None:
     seen: Counter[bool] = Counter()
     for number in range(ROUNDS):
         run_id = bench.submit({"key": "ok", "kind": "approve"}, LINE[0])
@@ -389,7 +257,7 @@ def test_two_decisions_at_once(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("on_timeout", ["fail", "continue"])
-def test_a_signal_and_the_end_of_the_wait_for_it(bench: Bench, on_timeout: str) -> None:
+def test_a_signal_and_the_end_of_the_wait_for_it(bench: Workbench, on_timeout: str) -> None:
     seen: Counter[str] = Counter()
     for _ in range(ROUNDS):
         run_id = bench.submit({**WAIT, "with": {**WAIT["with"], "on_timeout": on_timeout}}, LINE[0])
@@ -418,7 +286,7 @@ def test_a_signal_and_the_end_of_the_wait_for_it(bench: Bench, on_timeout: str) 
     assert len(seen) == 2, seen
 
 
-def test_a_signal_and_the_beginning_of_the_wait_for_it(bench: Bench) -> None:
+def test_a_signal_and_the_beginning_of_the_wait_for_it(bench: Workbench) -> None:
     for _ in range(ROUNDS):
         run_id = bench.submit(WAIT, LINE[0])
         token, context = bench.claim(run_id, 0), bench.context(run_id)
@@ -435,7 +303,7 @@ def test_a_signal_and_the_beginning_of_the_wait_for_it(bench: Bench) -> None:
         bench.check_journal(run_id)
 
 
-def test_the_end_of_a_child_and_the_cancel_of_its_parent(bench: Bench) -> None:
+def test_the_end_of_a_child_and_the_cancel_of_its_parent(bench: Workbench) -> None:
     definitions.put(bench.db, parse_definition({"name": "child", "steps": [{"key": "a", **TASK}]}))
     seen: Counter[str] = Counter()
     for _ in range(ROUNDS):
