@@ -97,10 +97,13 @@ def server_of(candidate: Candidate, max_text_bytes: int) -> Server:
     )
 
 
-def attempt(tried: Tried, request: AskRequest, left_s: float, max_text_bytes: int, listener: Listener) -> None:
-    """Asks the candidate of ``tried``, for at most ``left_s``, and fills in what came."""
+def attempt(
+    tried: Tried, request: AskRequest, left_s: float, share_s: float, max_text_bytes: int, listener: Listener
+) -> None:
+    """Asks the candidate of ``tried``, for at most ``left_s``, and ``share_s`` until the first token; fills in what
+    came."""
     candidate = tried.candidate
-    clock = Clock(left_s, candidate.endpoint.first_token_timeout_s, listener.cancelled)
+    clock = Clock(left_s, candidate.endpoint.first_token_timeout_s, listener.cancelled, share_s)
     try:
         tried.text = _listen(candidate, request, clock, tried.heard, max_text_bytes, listener)
     except AttemptFailed as failure:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _FRESH_S = 1.0
 _DATABASE_S = 5.0
 _SHORTEST_PAUSE_S = 1.0
-_SAYS_NOTHING = frozenset({"timed_out", "cancelled"})
+_SAYS_NOTHING = frozenset({"timed_out", "too_slow", "cancelled"})
 
 
 class Circuits:

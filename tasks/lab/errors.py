@@ -86,6 +86,7 @@ ERROR_TYPES: dict[str, bool] = {
     "model_missing": False,
     "refused": False,
     "timed_out": False,
+    "too_slow": False,
     "too_large": False,
     "empty_answer": False,
     "invalid_json": False,

@@ -6,6 +6,7 @@ begins, so that the record of one in which the process is killed is made all the
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -100,10 +101,17 @@ class Question:
             if self.listener.began is not None:
                 self.listener.began(tried)
             left_s = max(0.001, self.deadline - time.monotonic())
-            attempt(tried, self.request, left_s, self.limits.max_text_bytes, self.listener)
+            # Who says nothing must not use up the time of those that would be asked next.
+            share_s = left_s / 2 if self._may_ask_another(candidate) else math.inf
+            attempt(tried, self.request, left_s, share_s, self.limits.max_text_bytes, self.listener)
         self._tell_circuit(candidate, tried.failure)
         judge(tried, self.request, self.ask_model)
         return tried
+
+    def _may_ask_another(self, candidate: Candidate) -> bool:
+        """Whether somebody is left to ask, should this one fail."""
+        others = self.choice.after(candidate, self._asked, self._troubled)
+        return bool(others) and len(self.attempts) + 1 < self.limits.max_attempts
 
     def _tell_circuit(self, candidate: Candidate, failure: AttemptFailed | None) -> None:
         if failure is None:

@@ -36,7 +36,7 @@ def chart(folded: Folded, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """``nodes`` and ``edges`` of a run whose steps are ``rows``, by place; what undoes steps is a line beside them.
 
     A node has the ``label``, ``state``, ``kind``, ``count`` and ``states`` of its steps, and their times together;
-    one of a single step its ``key``, ``attempt`` and ``waits_for`` too. ``edges`` are pairs of nodes' ids.
+    one of a single step its ``key``, ``attempt``, ``queue`` and ``waits_for`` too. ``edges`` are pairs of nodes' ids.
     """
     undoing = [row for row in rows if row["compensates"] is not None]
     own = rows[: len(rows) - len(undoing)]
@@ -107,6 +107,7 @@ def _node(number: int, group: Group, rows: Sequence[Mapping[str, Any]]) -> dict[
         "states": dict(sorted(states.items())),
         "attempt": single["attempt"] if single else None,
         "waits_for": single["waits_for"] if single else None,
+        "queue": single["queue"] if single else None,
         "error": next((row["error"] for row in rows if row["error"]), None),
         "started_at": min((row["started_at"] for row in rows if row["started_at"]), default=None),
         "finished_at": None if None in finished else max(finished),

@@ -65,7 +65,7 @@ LIMIT %(limit)s
 
 -- name: chart --
 -- Every step of a run as a chart shows it, by place.
-SELECT place, key, kind, state, attempt, waits_for, compensates, left(error, 200) AS error, started_at, finished_at
+SELECT place, key, kind, state, attempt, queue, waits_for, compensates, left(error, 200) AS error, started_at, finished_at
 FROM steps WHERE run_id = %(id)s ORDER BY place
 
 -- name: run_names --

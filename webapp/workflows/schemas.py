@@ -234,6 +234,7 @@ class NodeSchema(Schema):
     states = _counts("How many steps are in each state.")
     attempt = fields.Integer(required=True, allow_none=True)
     waits_for = _text()
+    queue = _text("Where a single step waits for a worker.")
     error = _text()
     started_at = _time()
     finished_at = _time()

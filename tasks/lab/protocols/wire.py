@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import ssl
 import time
@@ -28,16 +29,24 @@ _ERROR_BODY_BYTES = 16_384
 class Clock:
     """When an exchange has to end, and when the next sign of life is due, in seconds from now.
 
-    ``patience_s`` bounds the wait for the first token, and then for each next one. ``cancelled`` is asked at least
-    once a second. Not to be shared by threads.
+    ``patience_s`` bounds the wait for the first token, and then for each next one. ``share_s``: how long the first
+    token is waited for where it would leave no time to ask another. ``cancelled`` is asked at least once a second.
+    Not to be shared by threads.
     """
 
-    def __init__(self, whole_s: float, patience_s: float, cancelled: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        whole_s: float,
+        patience_s: float,
+        cancelled: Callable[[], bool] = lambda: False,
+        share_s: float = math.inf,
+    ) -> None:
         self.began = time.monotonic()
         self.first_at: float | None = None
         self._end = self.began + whole_s
         self._patience_s = patience_s
-        self._due = self.began + patience_s
+        self._share_s = share_s
+        self._due = self.began + min(patience_s, share_s)
         self._cancelled = cancelled
 
     def alive(self) -> None:
@@ -57,6 +66,8 @@ class Clock:
             return left
         if now >= self._end:
             raise AttemptFailed("timed_out", "the deadline passed")
+        if self.first_at is None and self._share_s < self._patience_s:
+            raise AttemptFailed("too_slow", f"no token came within {self._share_s:.3g} s; time is left for another")
         if self.first_at is None:
             raise AttemptFailed("first_token_timeout", f"no token came within {self._patience_s:g} s")
         raise AttemptFailed("stalled", f"no further token came within {self._patience_s:g} s")

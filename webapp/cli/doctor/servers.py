@@ -13,6 +13,7 @@ from celery import Celery
 
 from tasks.db.pool import Database
 from tasks.queue.configuration import PATIENT, QUEUES
+from tasks.runtime import runtime_of
 from tasks.settings import Settings
 from tasks.stream.transition import STREAM
 from webapp import penalties
@@ -20,6 +21,7 @@ from webapp.cli.api import ApiClient
 from webapp.cli.doctor.database import QUERIES
 from webapp.cli.doctor.finding import FAIL, OK, WARN, Finding
 from webapp.cli.topic_reading import BridgeTopics
+from webapp.workflows.known import knower
 
 _INSPECT_S = 2.0
 _STREAM_WARN = 1_000
@@ -75,7 +77,7 @@ def redis_server(client: redis.Redis) -> Sequence[Finding]:
 
 
 def workers(app: Celery) -> Sequence[Finding]:
-    """At least one Celery worker answers for every queue."""
+    """At least one Celery worker answers for every queue, those that steps of workflows may wait in among them."""
     with app.connection_for_write(transport_options=PATIENT) as connection:
         inspector = app.control.inspect(timeout=_INSPECT_S, connection=connection)
         replies: dict[str, Any] = dict(inspector.active_queues() or {})
@@ -84,11 +86,13 @@ def workers(app: Celery) -> Sequence[Finding]:
         for queue in queues:
             served.setdefault(queue["name"], []).append(worker)
     findings = []
-    for queue in QUEUES:
+    steps_wait_in = knower(app, runtime_of(app).settings)().queues or ()
+    for queue in (*QUEUES, *sorted(set(steps_wait_in) - set(QUEUES))):
         if queue in served:
             findings.append(Finding(f"workers of {queue}", OK, ", ".join(served[queue])))
         else:
-            advice = f"Start one: {_START.get(queue, _START[''])}"
+            own = _START[""] if queue in QUEUES else f"celery -A tasks.celery worker -Q {queue}"
+            advice = f"Start one: {_START.get(queue, own)}"
             findings.append(Finding(f"workers of {queue}", FAIL, "no worker answers for this queue", advice))
     return findings
 

@@ -127,6 +127,8 @@ def _node_line(node: Mapping[str, Any], at: Any) -> str:
         parts.append(duration(took))
     if node["waits_for"]:
         parts.append(f"for {node['waits_for']}")
+    if node["state"] == "ready" and node["queue"]:
+        parts.append(f"for a worker of {node['queue']}")
     if node["error"] and node["state"] in ("failed", "timed_out", "retrying"):
         parts.append(str(node["error"]))
     return "  ".join(parts)

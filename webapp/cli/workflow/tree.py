@@ -100,6 +100,8 @@ def _remarks(line: Line) -> list[str]:
         found.append(f"attempt {line.node['attempt']}")
     if line.node["waits_for"]:
         found.append(f"for a {line.node['waits_for']}" if line.node["waits_for"] != "items" else "for its items")
+    if line.node["state"] == "ready" and line.node["queue"]:
+        found.append(f"for a worker of {line.node['queue']}")
     if line.after:
         more = f" and {len(line.after) - _AFTER} more" if len(line.after) > _AFTER else ""
         found.append(f"after {', '.join(line.after[:_AFTER])}{more}")

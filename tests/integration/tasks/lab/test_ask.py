@@ -230,6 +230,23 @@ def test_a_busy_choice_gives_way_to_a_lesser_one_after_a_while(
     holder.join(30)
 
 
+def test_a_model_that_says_nothing_leaves_time_for_the_next(
+    lab: LabService, lab_server: LabServer, add: Add, executions: Executions
+) -> None:
+    gate = Gate()
+    lab_server.behave("hangs", Behaviour(gate=gate))
+    lab_server.behave("answers")
+    add(lab_server, "a", "small", model_tiers={"answers": "large"})
+    assert lab.ask(AskRequest("hi", tier="small"), 3).model == "answers"
+    assert [row["error_type"] for row in executions()] == ["too_slow", None]
+    # Less time than it may take tells nothing against the endpoint.
+    assert lab.endpoints.list()[0]["failures"] == 0
+    # Where nobody else may be asked it has all the time there is.
+    with pytest.raises(LabTimedOut):
+        lab.ask(AskRequest("hi", model="hangs"), 0.5)
+    gate.opened.set()
+
+
 def test_a_listener_hears_the_text_and_may_cancel(
     lab: LabService, lab_server: LabServer, add: Add, executions: Executions
 ) -> None:

@@ -76,6 +76,16 @@ def test_workers_and_beat_that_run_are_seen(
     assert found["beat"]["status"] == "ok"
 
 
+def test_a_queue_of_a_users_kind_that_no_worker_takes_is_named(diagnose: Callable[..., Findings]) -> None:
+    found = diagnose(
+        OMNINODE_IMPORTS="tests.integration.tasks.workflows.engine_tasks", WORKFLOW_QUEUES="workflows,gpu"
+    )
+    for queue in ("own", "gpu"):
+        assert found[f"workers of {queue}"]["status"] == "fail"
+        assert f"celery -A tasks.celery worker -Q {queue}" in found[f"workers of {queue}"]["advice"]
+    assert "-Q lab" in found["workers of lab"]["advice"]
+
+
 def test_schedules_that_nobody_looks_at_are_said(diagnose: Callable[..., Findings], db: Database) -> None:
     steps = [{"key": "nap", "kind": "wait", "with": {"seconds": 1}}]
     definitions.put(db, parse_definition({"name": "nap", "steps": steps}))

@@ -17,6 +17,7 @@ BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 
 def row(place: int, key: str, state: str, **more: Any) -> dict[str, Any]:
     row = {"place": place, "key": key, "kind": "task", "state": state, "attempt": 1, "waits_for": None}
+    row |= {"queue": "workflows"}
     times = {"started_at": BEGIN + timedelta(seconds=place), "finished_at": BEGIN + timedelta(seconds=place + 1)}
     return {**row, "compensates": None, "error": None, **times, **more}
 

@@ -13,7 +13,7 @@ BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 
 def node(number: int, label: str, state: str = "pending", **more: Any) -> dict[str, Any]:
     made = {"id": number, "key": label, "label": label, "shape": "step", "kind": "task", "count": 1, "state": state}
-    made |= {"states": {state: 1}, "attempt": 0, "waits_for": None, "error": None}
+    made |= {"states": {state: 1}, "attempt": 0, "waits_for": None, "queue": "lab", "error": None}
     return {**made, "started_at": None, "finished_at": None, **more}
 
 
@@ -55,6 +55,8 @@ def test_a_line_says_state_time_and_what_there_is_to_say() -> None:
     assert text.startswith("  ✗ pay  failed  2.5 s  attempt 3  after a, b, c and 2 more")
     assert "declined" in text
     assert "\x1b" not in text
+    ready = node(0, "ask", "ready", queue="lab")
+    assert line_text(Line(0, ready), BEGIN).plain.endswith("ask  ready  for a worker of lab")
     waiting = node(0, "sure", "waiting", waits_for="decision", started_at=BEGIN)
     assert "for a decision" in line_text(Line(0, waiting), BEGIN + timedelta(seconds=5)).plain
     assert "5.0 s" in line_text(Line(0, waiting), BEGIN + timedelta(seconds=5)).plain
