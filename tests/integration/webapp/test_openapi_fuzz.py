@@ -5,20 +5,15 @@ The same requests every time. More examples look further: ``FUZZ_EXAMPLES=500 py
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import schemathesis
 from flask import Flask
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import ServerError
 from schemathesis.engine import events, from_schema
 from schemathesis.specs.openapi.checks import AcceptedNegativeData, RejectedPositiveData
-from werkzeug.serving import make_server
 
 from tasks.access.model import SCOPES
 from tests.integration.webapp.support import client_with
@@ -48,19 +43,6 @@ _OF_BEGINNINGS = frozenset(
         "event_types",
     ]
 )
-
-
-@pytest.fixture
-def server_url(app: Flask) -> Iterator[str]:
-    """The application on a port."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def is_a_finding(_context: Any, failure: Any, _case: Any, response: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +15,6 @@ from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
-from werkzeug.serving import make_server
 
 from tasks.db.pool import Transaction
 from tasks.metrics.applying import Applier
@@ -36,24 +34,11 @@ def web_settings(web_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def served(app: Flask) -> Iterator[str]:
-    """The application on a port."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def provider(app: Flask, served: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provide]:
+def provider(app: Flask, server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provide]:
     """Makes meter providers that export to the application when they are told to, set up by the environment."""
     made = []
     key = client_with(app, "metrics:write").environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{served}/v1/metrics")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{server_url}/v1/metrics")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_HEADERS", f"Authorization=Bearer%20{key}")
 
     def provide(service: str = "shop", **options: Any) -> MeterProvider:
