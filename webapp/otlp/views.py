@@ -46,12 +46,14 @@ def post_metrics() -> Response:
 
     An `ExportMetricsServiceRequest` in protobuf or JSON, `Content-Encoding: gzip` allowed; the answer, and a refusal
     (`google.rpc.Status`), is in the same encoding. Histograms of `gen_ai.client.operation.duration`,
-    `gen_ai.server.request.duration`, `gen_ai.client.token.usage`, `gen_ai.client.operation.time_to_first_chunk`,
-    `gen_ai.server.time_to_first_token` and `gen_ai.server.time_per_output_token` are stored durably when the answer
-    comes, each point once however often it is sent, and are in the rollups soon after; other points are counted in
-    `partialSuccess`, with the reason. A point with `error.type` tells of failures, others of successes; the task type
-    is `omninode.task_type`, else `gen_ai.operation.name`. Sums and counts are exact; a percentile is off by the width
-    of the bucket that it falls in, at most.
+    `gen_ai.server.request.duration`, `gen_ai.client.token.usage` (newer:
+    `gen_ai.client.inference.operation.input_tokens`, `….output_tokens`),
+    `gen_ai.client.operation.time_to_first_chunk`, `gen_ai.server.time_to_first_token` and
+    `gen_ai.server.time_per_output_token` are stored durably when the answer comes, each point once however often it
+    is sent, and are in the rollups soon after; other points are counted in `partialSuccess`, with the reason. A point
+    with `error.type` tells of failures, others of successes; the task type is `omninode.task_type`, else
+    `gen_ai.operation.name`. Sums and counts are exact; a percentile is off by the width of the bucket that it falls
+    in, at most.
     """
     settings = services().settings
     raw = body.read_raw(request, wire.MEDIA_TYPES, encodings=ENCODINGS)

@@ -12,8 +12,9 @@ LATENCY = "latency_ms"
 FIRST_TOKEN = "first_token_latency_ms"  # noqa: S105 - no password
 SPEED = "tokens_per_second"
 TOKENS = "tokens"
+INPUT, OUTPUT = "input_tokens", "output_tokens"
 # By ``gen_ai.token.type``; "completion" is of versions before 1.27.
-TOKEN_KINDS = {"input": "input_tokens", "output": "output_tokens", "completion": "output_tokens"}
+TOKEN_KINDS = {"input": INPUT, "output": OUTPUT, "completion": OUTPUT}
 
 # An execution is a value of a duration; clients and servers that both tell of the same calls count them twice.
 METRICS: Mapping[str, str] = {
@@ -23,6 +24,9 @@ METRICS: Mapping[str, str] = {
     "gen_ai.server.time_to_first_token": FIRST_TOKEN,
     "gen_ai.server.time_per_output_token": SPEED,
     "gen_ai.client.token.usage": TOKENS,
+    # Of each call, which costs are judged by; the counters ``gen_ai.client.inference.usage.*`` tell the same tokens.
+    "gen_ai.client.inference.operation.input_tokens": INPUT,
+    "gen_ai.client.inference.operation.output_tokens": OUTPUT,
 }
 
 # Our unit of time is the millisecond. An empty unit is the convention's, the second.
@@ -74,7 +78,7 @@ def unit_of(kind: str, unit: str) -> Decimal | None:
 
     Of ``SPEED`` it is seconds that come out, to be inverted.
     """
-    if kind == TOKENS:
+    if kind in (TOKENS, INPUT, OUTPUT):
         return Decimal(1)
     milliseconds = _MILLISECONDS.get(unit)
     if milliseconds is None or kind != SPEED:

@@ -148,7 +148,7 @@ def _point(series: _Series, data: _Data, latest_ns: int) -> Point:
     akin = _canonical(item for item in data.attributes if item.key != conventions.TOKEN_TYPE)
     return Point(
         stream=_digest(series.digest, canonical),
-        kin=_digest(series.digest, akin),
+        kin=_digest(series.origin.digest, bytes([series.cumulative]), akin),
         metric=series.metric.name,
         kind=kind,
         cumulative=series.cumulative,

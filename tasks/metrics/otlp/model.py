@@ -70,8 +70,8 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point. ``stream`` is a digest of all that makes it one of its stream; ``kin`` the same without what kind of
-    tokens it counts, so that those of prompts and answers of the same calls find each other."""
+    """One point. ``stream`` is a digest of all that makes it one of its stream; ``kin`` the same without the metric
+    and the kind of tokens that it counts, so that those of prompts and answers of the same calls find each other."""
 
     stream: bytes
     kin: bytes

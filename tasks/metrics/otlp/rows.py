@@ -9,12 +9,12 @@ from decimal import Decimal
 
 import orjson
 
+from tasks.metrics.otlp.conventions import INPUT, OUTPUT
 from tasks.metrics.otlp.deltas import as_json
 from tasks.metrics.otlp.model import Point, Subject, Values
 from tasks.metrics.otlp.spreading import Contribution, contribution_of
 
 _DIGITS = Decimal("1e-6")
-_INPUT, _OUTPUT = "input_tokens", "output_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Row:
     @property
     def counts_tokens(self) -> bool:
         """Whether its values are tokens: of those the rollups hold no histogram."""
-        return self.kind in (_INPUT, _OUTPUT)
+        return self.kind in (INPUT, OUTPUT)
 
 
 def row_of(point: Point, since_ns: int, values: Values) -> Row:
@@ -52,8 +52,8 @@ def paired(rows: Sequence[Row]) -> list[Row]:
 
     Metrics tell of the two apart, so it is n * mean * mean: as if neither depended on the other.
     """
-    inputs = {(row.kin, row.at_ns): row.contribution for row in rows if row.kind == _INPUT}
-    return [_with_product(row, inputs.get((row.kin, row.at_ns))) if row.kind == _OUTPUT else row for row in rows]
+    inputs = {(row.kin, row.at_ns): row.contribution for row in rows if row.kind == INPUT}
+    return [_with_product(row, inputs.get((row.kin, row.at_ns))) if row.kind == OUTPUT else row for row in rows]
 
 
 def unlike(rows: Iterable[Row]) -> list[Row]:

@@ -66,6 +66,11 @@ def test_tokens_are_of_two_kinds_and_find_each_other() -> None:
     assert [point.kind for point in found] == ["input_tokens", "output_tokens", "output_tokens"]
     assert len({point.stream for point in found}) == 3
     assert len({point.kin for point in found}) == 1
+    newer = "gen_ai.client.inference.operation.{}_tokens"
+    each = [one(otlp.explicit([5]), name=newer.format(kind), unit="{token}") for kind in ("input", "output")]
+    assert [(point.kind, point.values.unit) for point in each] == [("input_tokens", 1), ("output_tokens", 1)]
+    assert len({point.stream for point in each}) == 2
+    assert len({point.kin for point in (*found, *each)}) == 1
 
 
 def test_whose_calls_they_are() -> None:
