@@ -30,6 +30,7 @@ SIGMA = 0.5
 Z95 = 1.6448536269514722
 
 _TIMEOUT_MS = 600_000
+_INDEX = "model_executions_by_model"
 _DAY = timedelta(days=1)
 _FILL = """
 INSERT INTO model_executions (
@@ -91,12 +92,17 @@ def fill(db: Database, rows_a_day: int, say: Callable[[str], None], most: int = 
             rollups.exclude(tx)
             rollups.rebuild(tx, day, day + _DAY)
         say(f"  {day:%Y-%m-%d}: {rows_a_day:,} executions")
-    if there < DAYS <= there + most:
-        with db.transaction(statement_timeout_ms=_TIMEOUT_MS) as tx:
-            # What one who asks raw rows by model and time would have made.
-            tx.execute("CREATE INDEX ON model_executions (model, started_at)")
-        with db.session() as session:
+    if there + most >= DAYS:
+        _finish(db)
+
+
+def _finish(db: Database) -> None:
+    with db.session() as session:
+        row = session.one("SELECT to_regclass(%(name)s) IS NOT NULL AS there", {"name": _INDEX})
+        if row and not row["there"]:
             session.execute(f"SET statement_timeout = {_TIMEOUT_MS}")
+            # What one who asks raw rows by model and time would have made.
+            session.execute(f"CREATE INDEX {_INDEX} ON model_executions (model, started_at)")
             session.execute("VACUUM ANALYZE model_executions")
             session.execute("VACUUM ANALYZE metric_rollups")
 

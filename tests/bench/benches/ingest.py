@@ -71,7 +71,8 @@ class _Sides:
     def _posted(self, port: int, headers: Mapping[str, str], *programs: Program) -> Sample:
         self._ground.settle()
         run = secrets.token_hex(4)
-        until = datetime.now(UTC)
+        # Whole milliseconds, as the executions have them: by hand the window is not rounded outwards.
+        until = datetime.now(UTC).replace(microsecond=0)
         since = until - timedelta(minutes=1)
         made = executions(run, self._batches * self._rows, since, until)
         bodies = [json.dumps({"executions": part}).encode() for part in _parts(made, self._rows)]
