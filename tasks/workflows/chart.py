@@ -108,6 +108,7 @@ def _node(number: int, group: Group, rows: Sequence[Mapping[str, Any]]) -> dict[
         "attempt": single["attempt"] if single else None,
         "waits_for": single["waits_for"] if single else None,
         "queue": single["queue"] if single else None,
+        "items_open": single["items_open"] if single and single["waits_for"] == "items" else None,
         "error": next((row["error"] for row in rows if row["error"]), None),
         "started_at": min((row["started_at"] for row in rows if row["started_at"]), default=None),
         "finished_at": None if None in finished else max(finished),

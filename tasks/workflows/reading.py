@@ -22,11 +22,12 @@ from tasks.workflows.definition.suggest import did_you_mean
 from tasks.workflows.definitions import StoredDefinition
 from tasks.workflows.folding import Folded, fold
 from tasks.workflows.shown import CUT, CUT_IN_LISTS, WHOLE, attempts, with_values
-from tasks.workflows.states import RUN, STEP
+from tasks.workflows.states import ITEM_STATES, RUN, STEP
 
 QUERIES = Queries("tasks.workflows", "reading.sql")
 RUN_AGGREGATE = "run"
 STEP_AGGREGATE = "step"
+ITEM_AGGREGATE = "item"
 _WAITING = 20
 _FAILED_ITEMS = 20
 _FOLDS = 64
@@ -96,6 +97,36 @@ class Reading:
                 "journal": history,
             }
 
+    def items(
+        self, run_id: UUID, key: str, *, state: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        """The items of a map by index, values cut at 2,000 characters; none where the step is no map, or has not
+        begun. Raises ValidationFailed."""
+        _check_state("/state", state, ITEM_STATES)
+        parameters = {
+            "id": run_id,
+            "after": -1 if cursor is None else _place_in(cursor),
+            "state": state,
+            "cut": CUT_IN_LISTS,
+            "limit": checked_limit(limit) + 1,
+        }
+        with self._db.transaction() as tx:
+            place = _place_of(tx, _definition(tx, _head(tx, run_id)), run_id, key)
+            rows = tx.all(QUERIES["list_items"], {**parameters, "place": place})
+        shown = [with_values(row, CUT_IN_LISTS, "item", "output") for row in rows[:limit]]
+        return Page(shown, encode_cursor(str(rows[limit - 1]["index"])) if len(rows) > limit else None)
+
+    def item(self, run_id: UUID, key: str, index: int) -> dict[str, Any]:
+        """One item of a map, values cut at 64 k characters, with the ``journal`` of its attempts that failed."""
+        with self._db.transaction() as tx:
+            place = _place_of(tx, _definition(tx, _head(tx, run_id)), run_id, key)
+            parameters = {"id": run_id, "place": place, "after": index - 1, "state": None, "cut": CUT, "limit": 1}
+            row = tx.one(QUERIES["list_items"], parameters)
+            if row is None or row["index"] != index:
+                raise NotFound(f"The step '{key[:100]}' has no item {index}.")
+            history = journal.of_aggregate(tx, ITEM_AGGREGATE, f"{run_id}/{key}/{index}")
+        return {**with_values(row, CUT, "item", "output"), "journal": history}
+
     def chart(self, run_id: UUID, *, most: int = NODES) -> dict[str, Any]:
         """A run with its steps as ``nodes`` and ``edges``, at most ``most`` of its steps' nodes (``chart.chart``)."""
         if not 1 <= most <= MOST_NODES:
@@ -123,6 +154,7 @@ class Reading:
         state: str | Sequence[str] | None = None,
         tag: str | None = None,
         active: bool = False,
+        correlation_id: str | None = None,
         parent_id: UUID | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -145,6 +177,7 @@ class Reading:
                     "states": states,
                     "tag": tag,
                     "active": active,
+                    "correlation_id": correlation_id,
                     "parent_id": parent_id,
                     "since": since,
                     "since_id": first_id_at(since - _CLOCK_SLACK) if since else None,

@@ -63,9 +63,22 @@ WHERE run_id = %(id)s AND place = %(place)s AND state = 'failed'
 ORDER BY index
 LIMIT %(limit)s
 
+-- name: list_items --
+-- By index; the cursor is the last index.
+SELECT index, state, attempt, left(item::text, %(cut)s + 1) AS item, left(output::text, %(cut)s + 1) AS output,
+       CASE WHEN length(item::text) > %(cut)s THEN octet_length(item::text) END AS item_bytes,
+       CASE WHEN length(output::text) > %(cut)s THEN octet_length(output::text) END AS output_bytes,
+       error_code, error, CASE WHEN state = 'retrying' THEN due_at END AS due_at, finished_at
+FROM step_items
+WHERE run_id = %(id)s AND place = %(place)s AND index > %(after)s
+  AND (%(state)s::text IS NULL OR state = %(state)s::text)
+ORDER BY index
+LIMIT %(limit)s
+
 -- name: chart --
 -- Every step of a run as a chart shows it, by place.
-SELECT place, key, kind, state, attempt, queue, waits_for, compensates, left(error, 200) AS error, started_at, finished_at
+SELECT place, key, kind, state, attempt, queue, waits_for, items_open, compensates, left(error, 200) AS error, started_at,
+       finished_at
 FROM steps WHERE run_id = %(id)s ORDER BY place
 
 -- name: run_names --
@@ -87,6 +100,7 @@ WHERE (%(names)s::text[] IS NULL OR name = ANY(%(names)s::text[]))
   AND (%(states)s::text[] IS NULL OR state = ANY(%(states)s::text[]))
   AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
   AND (%(active)s::boolean IS NOT TRUE OR finished_at IS NULL)
+  AND (%(correlation_id)s::text IS NULL OR correlation_id = %(correlation_id)s::text)
   AND (%(parent_id)s::uuid IS NULL OR parent_run_id = %(parent_id)s::uuid)
   AND (%(since)s::timestamptz IS NULL OR (created_at >= %(since)s::timestamptz AND id >= %(since_id)s::uuid))
   AND (%(until)s::timestamptz IS NULL OR (created_at < %(until)s::timestamptz AND id < %(until_id)s::uuid))

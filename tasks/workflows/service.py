@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -134,7 +134,7 @@ class WorkflowService:
         self, run_id: UUID, name: str, payload: Any, by: str, idempotency_key: str | None = None
     ) -> dict[str, Any]:
         """Gives a run a signal: the first step that waits for its name goes on with ``payload``; where none does yet,
-        the signal is kept for it. A repeat with the same key is the first one again.
+        the signal is kept for it. A repeat with the same key by the same sender is the first one again.
 
         Raises:
             IdempotencyMismatch: the key was used before, for another signal.
@@ -149,7 +149,7 @@ class WorkflowService:
             row = {"id": signal_id, "run_id": run_id, "name": name, "payload": text, "sent_by": by}
             made = tx.one(waiting.SIGNALS["insert"], {**row, "idempotency_key": idempotency_key})
             if made is None:
-                return _signalled_before(tx, run_id, name, text, idempotency_key)
+                return _signalled_before(tx, row, idempotency_key)
             waiting.signal_in(tx, Contexts(None).of(tx, run_id), name)
         self.hint([run_id])
         return {"workflow_id": run_id, "signal_id": signal_id, "name": name, "duplicate": False}
@@ -212,10 +212,9 @@ def _not_now(look: Look, what: str, target: str, *, sources: Sequence[str] | Non
     return Conflict(f"The run is {look.state}; only one that is {allowed} can be {what}.")
 
 
-def _signalled_before(
-    tx: Transaction, run_id: UUID, name: str, text: str, idempotency_key: str | None
-) -> dict[str, Any]:
-    known = tx.one(waiting.SIGNALS["by_key"], {"run_id": run_id, "idempotency_key": idempotency_key})
-    if known is None or known["name"] != name or orjson.dumps(known["payload"]) != orjson.dumps(orjson.loads(text)):
+def _signalled_before(tx: Transaction, row: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+    known = tx.one(waiting.SIGNALS["by_key"], {**row, "idempotency_key": idempotency_key})
+    sent = orjson.loads(row["payload"])
+    if known is None or known["name"] != row["name"] or orjson.dumps(known["payload"]) != orjson.dumps(sent):
         raise IdempotencyMismatch(f"The key {idempotency_key!r} was used before for another signal.")
-    return {"workflow_id": run_id, "signal_id": known["id"], "name": name, "duplicate": True}
+    return {"workflow_id": row["run_id"], "signal_id": known["id"], "name": row["name"], "duplicate": True}

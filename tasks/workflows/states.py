@@ -170,6 +170,9 @@ STEP = Chart(
     ),
 )
 
+# An item of a map is a step's little sister: it can't wait, and it is never called off by itself.
+ITEM_STATES = ("ready", "running", "retrying", "succeeded", "failed")
+
 CHARTS: tuple[Chart, ...] = (RUN, STEP)
 
 # A parent that ended like this is never passed over: what depends on it can't run.

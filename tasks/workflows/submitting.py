@@ -36,7 +36,8 @@ class Submission:
     """A wish for a run: of an inline ``definition``, or of a stored one by ``name`` and ``version`` (None: newest).
 
     ``priority`` None and no ``tags`` are the definition's. A repeat with the same ``idempotency_key`` is the first
-    run again. ``submitted_by`` says who asked for it: the name of a key, or ``schedule:…``, ``trigger:…``, ``kafka``.
+    run again; ``idempotency_scope`` says whose key that is. ``submitted_by`` says who asked for it: the name of a
+    key, or ``schedule:…``, ``trigger:…``, ``kafka``.
     """
 
     definition: WorkflowDefinition | None = None
@@ -47,6 +48,7 @@ class Submission:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    idempotency_scope: str = ""
     correlation_id: str | None = None
     submitted_by: str = "unknown"
 
@@ -97,6 +99,7 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
         "input": text.decode(),
         "correlation_id": submission.correlation_id or correlation.current() or str(run_id),
         "submitted_by": submission.submitted_by[:200],
+        "idempotency_scope": submission.idempotency_scope,
         "idempotency_key": submission.idempotency_key,
         "body_digest": _digest(submission, text) if submission.idempotency_key else None,
         "max_parallel": definition.max_parallel,
@@ -194,7 +197,7 @@ def _digest(submission: Submission, text: bytes) -> str:
 
 
 def _again(tx: Transaction, submission: Submission, row: Mapping[str, Any]) -> Submitted:
-    known = tx.one(runs.QUERIES["by_idempotency_key"], {"idempotency_key": submission.idempotency_key})
+    known = tx.one(runs.QUERIES["by_idempotency_key"], row)
     if known is None:
         raise ValidationFailed("The run could not be stored under its idempotency key.")
     if known["body_digest"] != row["body_digest"]:

@@ -56,6 +56,7 @@ def execute(headers: dict[str, Any], order: dict[str, Any]) -> Response:
             metadata=order["metadata"],
             idempotency_key=delivery_id(headers["idempotency_key"]),
             correlation_id=order.get("correlation_id"),
+            idempotency_scope=str(current_principal().id),
             submitted_by=current_principal().name,
         )
     )

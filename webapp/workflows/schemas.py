@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from tasks.workflows.chart import MOST_NODES, NODES
 from tasks.workflows.definition.model import NAME
-from tasks.workflows.states import RUN, STEP
+from tasks.workflows.states import ITEM_STATES, RUN, STEP
 from webapp.validation import Whole
 from webapp.workflows.definition_schemas import TEXT, cursor, limit
 
@@ -14,6 +14,7 @@ _CUT = (
     "The names of fields whose value is too large to be shown here and is `{$cut, bytes, begins}` instead; "
     "`?whole=true` shows it."
 )
+_CORRELATION_ID = [validate.Length(1, 255), Whole(TEXT, error="must not hold NUL")]
 _TAG = [validate.Length(1, 100), Whole(TEXT, error="must not hold NUL")]
 
 
@@ -52,6 +53,14 @@ class StepQuerySchema(Schema):
     cursor = cursor()
 
 
+class ItemQuerySchema(Schema):
+    """Which items to list."""
+
+    state = fields.String(validate=validate.OneOf(ITEM_STATES))
+    limit = limit()
+    cursor = cursor()
+
+
 class ActiveQuerySchema(Schema):
     """Which of the runs that have not ended to list."""
 
@@ -66,6 +75,7 @@ class RunQuerySchema(ActiveQuerySchema):
     """Which runs to list."""
 
     state = fields.String(validate=validate.OneOf(RUN.states))
+    correlation_id = fields.String(validate=_CORRELATION_ID, metadata={"description": "What they were begun with."})
     parent = fields.UUID(metadata={"description": "The run whose children to list."})
     since = fields.AwareDateTime(format="iso", metadata={"description": "Submitted at or after (RFC 3339)."})
     until = fields.AwareDateTime(format="iso", metadata={"description": "Submitted before (RFC 3339)."})
@@ -177,8 +187,36 @@ class FailedItemSchema(Schema):
     finished_at = _time()
 
 
+class ItemSchema(Schema):
+    """An item of a map."""
+
+    index = fields.Integer(required=True, metadata={"description": "From 0."})
+    state = fields.String(required=True, validate=validate.OneOf(ITEM_STATES))
+    attempt = fields.Integer(required=True)
+    item = _value("What `over` gave for it.")
+    output = _value("What its step gave.")
+    cut = fields.List(fields.String(), required=True, metadata={"description": _CUT})
+    error_code = _text()
+    error = _text("Of the last attempt, where that failed.")
+    due_at = _time("When it is tried again.")
+    finished_at = _time()
+
+
+class ItemDetailSchema(ItemSchema):
+    """An item with its attempts that failed."""
+
+    journal = fields.List(fields.Nested("JournalEntrySchema"), required=True)
+
+
+class ItemPageSchema(Schema):
+    """A page of a map's items, by index."""
+
+    items = fields.List(fields.Nested(ItemSchema), required=True)
+    next = _text("The next page; null on the last.")
+
+
 class ItemsSchema(Schema):
-    """The items of a map; they are kept until it ends."""
+    """How it stands with the items of a map."""
 
     states = _counts("How many items are in each state.")
     failed = fields.List(fields.Nested(FailedItemSchema), required=True, metadata={"description": "The first 20."})
@@ -235,6 +273,9 @@ class NodeSchema(Schema):
     attempt = fields.Integer(required=True, allow_none=True)
     waits_for = _text()
     queue = _text("Where a single step waits for a worker.")
+    items_open = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Of a map at work: items that have not ended."}
+    )
     error = _text()
     started_at = _time()
     finished_at = _time()

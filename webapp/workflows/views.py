@@ -39,13 +39,14 @@ _CHART_DOC = {
 def list_runs(query: dict[str, Any]) -> dict[str, Any]:
     """List runs
 
-    Newest first, by name, state, tag and time of submission.
+    Newest first, by name, state, tag, correlation id, parent and time of submission.
     """
     page = services().workflows.reading.runs(
         name=query.get("name"),
         search=query.get("search"),
         state=query.get("state"),
         tag=query.get("tag"),
+        correlation_id=query.get("correlation_id"),
         parent_id=query.get("parent"),
         **times_of(query),
         limit=query["limit"],
@@ -133,6 +134,40 @@ def get_step(query: dict[str, Any], run_id: UUID, key: str) -> dict[str, Any]:
     With its arguments, output, attempts and journal. Large values are cut, unless `whole` is asked for.
     """
     return services().workflows.reading.step(run_id, no_nul(key, "step"), whole=query["whole"])
+
+
+@blueprint.route(
+    "/workflows/<uuid:run_id>/steps/<string(maxlength=200):key>/items", methods=["GET"], parameters=[KEY_PARAMETER]
+)
+@require("workflows:read")
+@problems(404, 422)
+@blueprint.arguments(schemas.ItemQuerySchema(), location="query")
+@blueprint.response(200, schemas.ItemPageSchema())
+def list_items(query: dict[str, Any], run_id: UUID, key: str) -> dict[str, Any]:
+    """List the items of a map
+
+    By index; by state. Large values are cut.
+    """
+    page = services().workflows.reading.items(
+        run_id, no_nul(key, "step"), state=query.get("state"), limit=query["limit"], cursor=cursor_of(query, 1)
+    )
+    return {"items": page.items, "next": next_link(page)}
+
+
+@blueprint.route(
+    "/workflows/<uuid:run_id>/steps/<string(maxlength=200):key>/items/<int(max=1000000):index>",
+    methods=["GET"],
+    parameters=[KEY_PARAMETER],
+)
+@require("workflows:read")
+@problems(404)
+@blueprint.response(200, schemas.ItemDetailSchema())
+def get_item(run_id: UUID, key: str, index: int) -> dict[str, Any]:
+    """Show an item of a map
+
+    With the attempts at it that failed.
+    """
+    return services().workflows.reading.item(run_id, no_nul(key, "step"), index)
 
 
 @blueprint.route("/workflows/<uuid:run_id>/chart", methods=["GET"])

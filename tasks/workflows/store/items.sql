@@ -32,7 +32,9 @@ WHERE run_id = %(run_id)s AND place = %(place)s AND index = ANY(%(indexes)s::int
   AND lease_token = %(token)s
 
 -- name: end --
--- running -> succeeded | failed | retrying | ready, what is still held under the token; the step counts the ends.
+-- running -> succeeded | failed | retrying | ready, what is still held under the token; the step counts the ends. The
+-- journal is told of attempts that failed. An item begins anew with its map's step, so that the step's version, which
+-- has grown by then, is the greater part of the item's.
 WITH rows AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
         index integer, state text, output jsonb, error_code text, error text, delay_s float
@@ -48,7 +50,20 @@ WITH rows AS MATERIALIZED (
     FROM rows
     WHERE run_id = %(run_id)s AND place = %(place)s AND step_items.index = ANY(%(indexes)s::integer[])
       AND step_items.index = rows.index AND step_items.state = 'running' AND lease_token = %(token)s
-    RETURNING step_items.index, step_items.state
+    RETURNING step_items.index, step_items.state, attempt, step_items.error_code, step_items.error
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT gen_random_uuid(), 'item', %(run_id)s || '/' || steps.key || '/' || ended.index,
+           steps.version * 1000 + ended.attempt, 'workflow-item-changed',
+           jsonb_build_object(
+               'workflow_id', %(run_id)s::text, 'name', runs.name, 'step', steps.key, 'item', ended.index,
+               'from', 'running', 'state', ended.state, 'attempt', ended.attempt, 'error_code', ended.error_code,
+               'error', ended.error
+           ),
+           runs.correlation_id
+    FROM ended, steps, runs
+    WHERE ended.state IN ('failed', 'retrying') AND runs.id = %(run_id)s
+      AND steps.run_id = %(run_id)s AND steps.place = %(place)s
 ), counted AS (
     UPDATE steps
     SET items_open = items_open - (SELECT count(*) FROM ended WHERE state IN ('succeeded', 'failed'))

@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 
 from tasks.workflows.chart import NODES, mermaid
-from tasks.workflows.states import RUN
+from tasks.workflows.states import ITEM_STATES, RUN
 from webapp.cli.command import Failed, SessionCommand, pass_session
 from webapp.cli.listing import Moment, paged, write_page
 from webapp.cli.session import Session
@@ -18,6 +18,7 @@ from webapp.cli.workflow.tree import counts, duration, now, seconds_between
 
 TIMED_OUT = 124
 _COLUMNS = ("workflow_id", "created_at", "name", "version", "state", "took", "submitted_by", "error")
+_ITEM_COLUMNS = ("index", "state", "attempt", "item", "output", "finished_at", "error")
 _SHOWN = (
     "workflow_id",
     "name",
@@ -63,6 +64,7 @@ _STEP_SHOWN = (
 @click.option("--state", type=click.Choice(RUN.states))
 @click.option("--tag")
 @click.option("--active", is_flag=True, help="What has not ended.")
+@click.option("--correlation-id", help="What they were begun with.")
 @click.option("--parent", "parent_id", type=click.UUID, help="The children of this run.")
 @click.option("--since", type=Moment(), help="An age such as 15m, or a time; inclusive.")
 @click.option("--until", type=Moment(), help="An age or a time; exclusive.")
@@ -97,6 +99,9 @@ def status(session: Session, /, workflow_id: UUID) -> None:
 @click.command(cls=SessionCommand)
 @click.argument("workflow_id", type=click.UUID)
 @click.option("--step", "key", help="One step: its arguments, output, attempts and journal.")
+@click.option("--items", "all_items", is_flag=True, help="With --step: a table of a map's items; with --limit.")
+@click.option("--item", type=click.IntRange(0), help="With --step: one item of a map, from 0.")
+@click.option("--state", type=click.Choice(ITEM_STATES), help="With --items: those in this state.")
 @click.option("--steps", "all_steps", is_flag=True, help="A table of the steps instead of the tree; with --limit.")
 @click.option("--mermaid", "as_mermaid", is_flag=True, help="The chart as Mermaid.")
 @click.option("--whole", is_flag=True, help="Show large values whole.")
@@ -107,14 +112,26 @@ def show(
     /,
     workflow_id: UUID,
     key: str | None,
+    all_items: bool,
+    item: int | None,
+    state: str | None,
     all_steps: bool,
     as_mermaid: bool,
     whole: bool,
     limit: int,
     cursor: str | None,
 ) -> None:
-    """Show a run: its steps as a tree, its values and its journal; or one of its steps."""
-    if as_mermaid:
+    """Show a run: its steps as a tree, its values and its journal; or one of its steps, or of a map's items."""
+    if (all_items or item is not None) and key is None:
+        raise click.UsageError("--items and --item need --step KEY.")
+    if state is not None and not all_items:
+        raise click.UsageError("--state needs --items.")
+    if key is not None and item is not None:
+        _write_item(session, session.reading.item(workflow_id, key, item))
+    elif key is not None and all_items:
+        found = session.reading.items(workflow_id, key, state=state, limit=limit, cursor=cursor)
+        write_page(session, found, _ITEM_COLUMNS, "no items")
+    elif as_mermaid:
         click.echo(mermaid(session.reading.chart(workflow_id)), nl=False)
     elif key is not None:
         _write_step(session, session.reading.step(workflow_id, key, whole=whole))
@@ -194,6 +211,17 @@ def _write_step(session: Session, step: Mapping[str, Any]) -> None:
     session.out.line("")
     rows = [{**row, "event": row["event_type"], **_told(row["payload"])} for row in step["journal"]]
     session.out.table(["version", "recorded_at", "event", "state", "what"], rows, "nothing happened yet")
+
+
+def _write_item(session: Session, item: Mapping[str, Any]) -> None:
+    if session.as_json:
+        session.out.json(item)
+        return
+    shown = {name: value for name, value in item.items() if name not in ("journal", "cut")}
+    session.out.record({name: value for name, value in shown.items() if value is not None})
+    session.out.line("")
+    rows = [{**row, **row["payload"]} for row in item["journal"]]
+    session.out.table(["attempt", "recorded_at", "state", "error_code", "error"], rows, "no attempt failed")
 
 
 def _told(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,13 +99,18 @@ def _remarks(line: Line) -> list[str]:
     if (line.node["attempt"] or 0) > 1:
         found.append(f"attempt {line.node['attempt']}")
     if line.node["waits_for"]:
-        found.append(f"for a {line.node['waits_for']}" if line.node["waits_for"] != "items" else "for its items")
+        found.append(f"for a {line.node['waits_for']}" if line.node["waits_for"] != "items" else _items(line.node))
     if line.node["state"] == "ready" and line.node["queue"]:
         found.append(f"for a worker of {line.node['queue']}")
     if line.after:
         more = f" and {len(line.after) - _AFTER} more" if len(line.after) > _AFTER else ""
         found.append(f"after {', '.join(line.after[:_AFTER])}{more}")
     return found
+
+
+def _items(node: Mapping[str, Any]) -> str:
+    left = node.get("items_open")
+    return "for its items" if left is None else f"for {left} more item{'' if left == 1 else 's'}"
 
 
 def counts(states: Mapping[str, int]) -> str:

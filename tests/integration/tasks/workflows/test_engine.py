@@ -164,7 +164,18 @@ def test_an_item_that_fails_fails_the_map_or_is_null(engine: Engine) -> None:
 
     run = engine.run({"steps": steps()})
     assert (run["state"], run["error_code"]) == ("failed", "RuntimeError")
-    assert engine.run({"steps": steps(on_item_failure="collect")})["output"] == {"m": [1, 2, None]}
+    run_id = engine.submit({"steps": steps(on_item_failure="collect")})
+    assert engine.wait(run_id)["output"] == {"m": [1, 2, None]}
+    reading = engine.service.reading
+    [failed] = reading.items(run_id, "m", state="failed").items
+    assert (failed["index"], failed["item"], failed["attempt"], failed["error_code"]) == (2, 3, 2, "RuntimeError")
+    # The journal has the attempts that failed, and no others: what goes well costs it nothing.
+    told = [
+        [(row["payload"]["state"], row["payload"]["attempt"]) for row in reading.item(run_id, "m", index)["journal"]]
+        for index in range(3)
+    ]
+    assert told == [[], [("retrying", 1)], [("retrying", 1), ("failed", 2)]]
+    assert "secret" not in str(reading.item(run_id, "m", 2))
 
 
 def test_waits_for_time_signal_and_decision(engine: Engine) -> None:

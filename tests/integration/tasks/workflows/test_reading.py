@@ -126,6 +126,33 @@ def test_a_map_says_how_many_of_its_items_are_where(db: Database, reading: Readi
     assert [item["index"] for item in items["failed"]] == list(range(20))
 
 
+def test_the_items_of_a_map_come_in_pages(db: Database, reading: Reading) -> None:
+    run_id = put_run(db, ORDER, steps={"ship": {"state": "waiting", "waits_for": "items"}})
+    assert reading.items(run_id, "ship").items == []
+    with db.transaction() as tx:
+        tx.execute(
+            "INSERT INTO step_items (run_id, place, index, item, state, attempt, output, error, finished_at)"
+            " SELECT %(id)s, 2, n, to_jsonb(n * 10), CASE WHEN n IN (0, 3, 6) THEN 'failed' ELSE 'succeeded' END, 1,"
+            " CASE WHEN n NOT IN (0, 3, 6) THEN to_jsonb(repeat('x', n * 1000)) END,"
+            " CASE WHEN n IN (0, 3, 6) THEN 'no' END, now()"
+            " FROM generate_series(0, 6) AS n",
+            {"id": run_id},
+        )
+    first = reading.items(run_id, "ship", limit=4)
+    rest = reading.items(run_id, "ship", limit=4, cursor=first.next_cursor)
+    found = [*first.items, *rest.items]
+    assert [(row["index"], row["item"], row["error"]) for row in found[:2]] == [(0, 0, "no"), (1, 10, None)]
+    assert [row["index"] for row in found] == list(range(7))
+    assert rest.next_cursor is None
+    assert [row["cut"] for row in found] == [[], [], ["output"], [], ["output"], ["output"], []]
+    assert [row["index"] for row in reading.items(run_id, "ship", state="failed").items] == [0, 3, 6]
+    assert reading.item(run_id, "ship", 5)["output"] == "x" * 5000
+    with pytest.raises(ValidationFailed):
+        reading.items(run_id, "ship", state="odd")
+    with pytest.raises(NotFound, match="no item 7"):
+        reading.item(run_id, "ship", 7)
+
+
 def test_what_is_not_there_is_said(db: Database, reading: Reading) -> None:
     nobody = UUID(int=1)
     for look in (reading.status, reading.run, reading.steps, reading.chart):
@@ -156,6 +183,8 @@ def test_runs_are_found_by_name_state_tag_time_and_parent(db: Database, reading:
     assert found(active=True) == [under_way]
     assert found(tag="vip") == [done]
     assert found(parent_id=under_way) == [child]
+    assert found(correlation_id="corr", name="order") == [under_way, done]
+    assert found(correlation_id="another") == []
     assert found(since=now - timedelta(minutes=5), until=now + timedelta(minutes=5)) == [child, under_way, done]
     assert found(until=now - timedelta(minutes=5)) == []
     assert found(since=now + timedelta(minutes=5)) == []

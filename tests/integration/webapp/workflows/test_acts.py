@@ -47,6 +47,17 @@ def test_a_run_that_is_accepted_is_there(client: FlaskClient) -> None:
     assert [step["key"] for step in run["steps"]] == ["a"]
 
 
+def test_an_idempotency_key_is_its_senders_own(app: Flask, client: FlaskClient) -> None:
+    first = execute(client, "k-1", definition=HELLO, input={"id": 1}).get_json()
+    again = execute(client, '"k-1"', definition=HELLO, input={"id": 1}).get_json()
+    assert (again["workflow_id"], again["duplicate"]) == (first["workflow_id"], True)
+    problem_of(execute(client, "k-1", definition=HELLO, input={"id": 2}), 422)
+    other = client_with(app, "workflows:write", "workflows:read")
+    theirs = execute(other, "k-1", definition=HELLO, input={"id": 2}).get_json()
+    assert theirs["duplicate"] is False
+    assert theirs["workflow_id"] != first["workflow_id"]
+
+
 def test_a_definition_may_be_a_text_or_a_name(client: FlaskClient) -> None:
     first = execute(client, definition=YAML).get_json()
     assert execute(client, definition=HELLO).get_json()["name"] == first["name"] == "hello"

@@ -64,6 +64,29 @@ def test_a_step_is_shown_with_its_attempts(run: Run, db: Database) -> None:
     assert orjson.loads(run(f"workflow show --json {run_id} --step pay").stdout)["attempts"][0]["error"] == "no"
 
 
+def test_the_items_of_a_map_are_shown(run: Run, db: Database) -> None:
+    inner = {"kind": "task", "with": {"task": "t"}}
+    steps = [{"key": "ship", "kind": "map", "with": {"over": [1], "step": inner}}]
+    mapped = parse_definition({"name": "mapped", "steps": steps})
+    waits = {"state": "waiting", "waits_for": "items", "items_open": 2}
+    run_id = put_run(db, mapped, steps={"ship": waits})
+    with db.transaction() as tx:
+        tx.execute("UPDATE steps SET items_open = 2 WHERE run_id = %(id)s", {"id": run_id})
+        tx.execute(
+            "INSERT INTO step_items (run_id, place, index, item, state, attempt, error, finished_at) VALUES"
+            " (%(id)s, 0, 0, '41', 'failed', 2, 'no ship', now()), (%(id)s, 0, 1, '42', 'ready', 0, NULL, NULL)",
+            {"id": run_id},
+        )
+    assert "for 2 more items" in run(f"workflow show {run_id}").stdout
+    failed = run(f"workflow show {run_id} --step ship --items --state failed").stdout
+    assert "no ship" in failed
+    assert "42" not in failed
+    items = orjson.loads(run(f"workflow show --json {run_id} --step ship --items").stdout)["items"]
+    assert [item["item"] for item in items] == [41, 42]
+    assert "no attempt failed" in run(f"workflow show {run_id} --step ship --item 1").stdout
+    assert run(f"workflow show {run_id} --items").exit_code == 2
+
+
 @pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 1), ("timed_out", 124)])
 def test_watching_ends_with_the_run_and_says_how(run_any: Run, db: Database, state: str, code: int) -> None:
     run_id = put_run(db, ORDER, state, steps={"pay": PAID}, output={"total": 3})
