@@ -62,7 +62,7 @@ def timeseries(session: Session, /, group_by: tuple[str, ...], bucket_s: str | N
         session.out.json(answer)
         return
     rows = [
-        {**{name: series[name] for name in by}, "at": minutes(point["at"]), **_row(point)}
+        {**{name: series[name] for name in by}, **_row(point), "at": minutes(point["at"])}
         for series in answer["items"]
         for point in series["points"]
     ]

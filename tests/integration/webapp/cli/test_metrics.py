@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -43,7 +44,9 @@ def test_figures_and_judgements_as_tables_and_as_json(run: Run, db: Database) ->
     assert [(item["task_type"], item["count"]) for item in grouped["items"]] == [("testing", 2080)]
     series = orjson.loads(run("--json metrics timeseries --window 10d --bucket 86400 -m quick").stdout)
     assert sum(point["count"] for point in series["items"][0]["points"]) == 2000
-    assert len(run("metrics timeseries --window 10d -m quick").stdout.splitlines()) > 20
+    _, *points = run("metrics timeseries --window 10d -m quick").stdout.splitlines()
+    assert len(points) > 20
+    assert all(re.match(r"quick +\d{4}-\d\d-\d\d \d\d:\d\dZ +\d+ ", point) for point in points), points[0]
 
     board = run("metrics leaderboard --window 30d").stdout.splitlines()
     assert [line.split()[:3] for line in board[1:]] == [["testing", "1", "quick"], ["testing", "2", "slow"]]
