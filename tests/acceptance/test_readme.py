@@ -76,6 +76,7 @@ def test_every_example_does_what_it_says(checkout: Path) -> None:
     assert "demo.fib" in said
     assert "problem" not in said
     assert "partialSuccess" not in said
+    assert "google.rpc" not in said
 
     setting_up = "\n".join(text for name, text in BLOCKS[:2] if name is None)
     again = shell(checkout, setting_up)
