@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -16,24 +15,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg2
 import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from tasks.db.migrate import migrate
 from tasks.db.pool import Database
 from tasks.errors import BridgeError
 from tasks.metrics.model import Execution
 from tasks.metrics.service import MetricsService
 from tasks.queue.app import create_celery
-from tasks.settings import Settings, load_settings
-from tests.integration.conftest import CeleryProcess, CeleryProcesses
+from tests.fault.chaos import Chaos
 from tests.integration.tasks.metrics.conftest import many
 from tests.integration.tasks.metrics.expected import SELECT_ROLLUPS, as_told, rollups_of
-from webapp.stack import servers
-from webapp.stack.process import ServerProcess
 
 BATCHES_A_ROUND = 40
 ROWS = 200
@@ -45,63 +39,21 @@ _ENVIRON = {"METRICS_CHUNK_ROWS": "40", "METRICS_LEASE_S": "2", "HINT_GRACE_S": 
 _BROKEN = (BridgeError, OperationalError, redis.RedisError, psycopg2.OperationalError)
 
 
-class Chaos:
-    """Two workers on servers of their own, one that records batches, and what is done to them."""
+class Recording(Chaos):
+    """The same with one that records batches."""
 
     def __init__(self, folder: Path, logs: Path) -> None:
-        self.postgres = ServerProcess(
-            servers.postgres(folder / "postgres", servers.free_port(), durable=False), folder / "postgres.log"
-        )
-        self.valkey = ServerProcess(servers.valkey(folder / "valkey", servers.free_port()), folder / "valkey.log")
-        migrate(self.postgres.server.url)
-        self.settings: Settings = load_settings(
-            {
-                "DATABASE_URL": self.postgres.server.url,
-                "REDIS_URL": self.valkey.server.url,
-                "ENVIRONMENT": "test",
-                **_ENVIRON,
-            }
-        )
-        self.random = random.Random(5)
+        super().__init__(folder, logs, "metrics", _ENVIRON, seed=5)
         self.db = Database(self.settings, "fault")
         self.app = create_celery(self.settings, role="fault")
-        self._processes = CeleryProcesses(self.settings, logs)
-        self.workers = [self._start() for _ in range(2)]
         self._told_at = 0.0
-
-    def _start(self) -> CeleryProcess:
-        return self._processes.worker("metrics", concurrency=2, wait=False, **_ENVIRON)
 
     def close(self) -> None:
         """Ends everything."""
         self.db.close()
         self.app.bridge.close()
         self.app.close()
-        self._processes.close()
-        self.valkey.stop()
-        self.postgres.stop()
-
-    def kill_a_worker(self) -> None:
-        """SIGKILLs a whole worker, or one process of its pool."""
-        number = self.random.randrange(len(self.workers))
-        victim = self.workers[number]
-        children = psutil.Process(victim.pid).children()
-        if children and self.random.random() < 0.5:
-            self.random.choice(children).kill()
-            return
-        victim.kill()
-        self.workers[number] = self._start()
-
-    def flush(self) -> None:
-        """Empties Valkey: queues, and the counts of chords."""
-        client = redis.Redis.from_url(self.valkey.server.url, socket_timeout=5)
-        client.flushall()
-        client.close()
-
-    def restart_postgres(self) -> None:
-        """Kills PostgreSQL, and starts it again."""
-        self.postgres.kill()
-        self.postgres.restart()
+        super().close()
 
     def record(self, batches: list[list[Execution]]) -> None:
         """Records batches as a client does that sends again what was not answered."""
@@ -136,17 +88,17 @@ class Chaos:
 
 
 @pytest.fixture
-def chaos(server_folder: Path, tmp_path: Path) -> Iterator[Chaos]:
+def chaos(server_folder: Path, tmp_path: Path) -> Iterator[Recording]:
     folder = server_folder / f"metrics-{os.urandom(4).hex()}"
     folder.mkdir(mode=0o711)
-    made = Chaos(folder, tmp_path)
+    made = Recording(folder, tmp_path)
     yield made
     made.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_execution_counts_once(chaos: Chaos, request: pytest.FixtureRequest) -> None:
+def test_every_execution_counts_once(chaos: Recording, request: pytest.FixtureRequest) -> None:
     rounds = request.config.getoption("--rounds", default=1)
     others = math.ceil(OTHERS_IN_FIVE * rounds / 5)
     faults = [chaos.kill_a_worker] * (KILLS_A_ROUND * rounds) + [chaos.flush, chaos.restart_postgres] * others

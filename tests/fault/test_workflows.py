@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import signal
 import time
 from collections.abc import Iterator
@@ -18,13 +17,9 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from tasks.db.migrate import migrate
 from tasks.errors import BridgeError
-from tasks.settings import Settings, load_settings
-from tests.integration.conftest import CeleryProcess, CeleryProcesses
+from tests.fault.chaos import Chaos
 from tests.integration.tasks.workflows.engine import Engine
-from webapp.stack import servers
-from webapp.stack.process import ServerProcess
 
 TASKS = "tests.integration.tasks.workflows.engine_tasks"
 LEASE_S = "2"
@@ -66,62 +61,21 @@ EFFECTS = {step["key"] for step in GRAPH["steps"] if step["with"].get("task") ==
 }
 
 
-class Chaos:
-    """Two workers and a clock on servers of their own, and what is done to them."""
+class Workflows(Chaos):
+    """The same with a clock, which beat drives, and an engine to submit to."""
 
     def __init__(self, folder: Path, logs: Path) -> None:
-        self.postgres = ServerProcess(
-            servers.postgres(folder / "postgres", servers.free_port(), durable=False), folder / "postgres.log"
-        )
-        self.valkey = ServerProcess(servers.valkey(folder / "valkey", servers.free_port()), folder / "valkey.log")
-        migrate(self.postgres.server.url)
-        self.settings: Settings = load_settings(
-            {
-                "DATABASE_URL": self.postgres.server.url,
-                "REDIS_URL": self.valkey.server.url,
-                "ENVIRONMENT": "test",
-                "OMNINODE_IMPORTS": TASKS,
-                "WORKFLOW_LEASE_S": LEASE_S,
-            }
-        )
+        environ = {"OMNINODE_IMPORTS": TASKS, "WORKFLOW_LEASE_S": LEASE_S, "BRIDGE_SLICE_S": "2"}
+        super().__init__(folder, logs, "workflows", environ, seed=7)
         self.engine = Engine(self.settings)
-        self.random = random.Random(7)
-        self._processes = CeleryProcesses(self.settings, logs)
-        self.workers = [self._start("workflows") for _ in range(2)]
-        self._clock = self._start("bridges")
+        self.start("bridges")
         self._told_at = 0.0
         self._doubled: set[str] = set()
-
-    def _start(self, queue: str) -> CeleryProcess:
-        environ = {"OMNINODE_IMPORTS": TASKS, "WORKFLOW_LEASE_S": LEASE_S, "BRIDGE_SLICE_S": "2"}
-        return self._processes.worker(queue, concurrency=2, wait=False, **environ)
 
     def close(self) -> None:
         """Ends everything."""
         self.engine.close()
-        self._processes.close()
-        self.valkey.stop()
-        self.postgres.stop()
-
-    def kill_a_worker(self) -> None:
-        """SIGKILLs a whole worker, or one process of its pool, while it works."""
-        number = self.random.randrange(len(self.workers))
-        victim = self.workers[number]
-        children = psutil.Process(victim.pid).children()
-        if children and self.random.random() < 0.5:
-            self.random.choice(children).kill()
-            return
-        victim.kill()
-        self.workers[number] = self._start("workflows")
-
-    def flush(self) -> None:
-        """Empties Valkey: queues, chords' counts, who listens."""
-        self._redis().flushall()
-
-    def restart_postgres(self) -> None:
-        """Kills PostgreSQL, and starts it again."""
-        self.postgres.kill()
-        self.postgres.restart()
+        super().close()
 
     def beat(self) -> None:
         """What beat does: sends the clock's safety net. And doubles and shuffles what waits in the queues.
@@ -132,7 +86,7 @@ class Chaos:
             return
         self._told_at = time.monotonic()
         self.engine.app.send_task("workflows.clock", queue="bridges", expires=10)
-        client = self._redis()
+        client = self.redis()
         for name in ("workflows", "workflows\x06\x163", "workflows\x06\x166"):
             waiting = client.lrange(name, 0, -1)
             assert isinstance(waiting, list)
@@ -150,22 +104,19 @@ class Chaos:
         )
         return int(found[0]["count"])
 
-    def _redis(self) -> redis.Redis:
-        return redis.Redis.from_url(self.valkey.server.url, socket_timeout=5, decode_responses=True)
-
 
 @pytest.fixture
-def chaos(server_folder: Path, tmp_path: Path) -> Iterator[Chaos]:
+def chaos(server_folder: Path, tmp_path: Path) -> Iterator[Workflows]:
     folder = server_folder / f"workflows-{os.urandom(4).hex()}"
     folder.mkdir(mode=0o711)
-    made = Chaos(folder, tmp_path)
+    made = Workflows(folder, tmp_path)
     yield made
     made.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_run_ends_right_and_every_effect_happens_once(chaos: Chaos, request: pytest.FixtureRequest) -> None:
+def test_every_run_ends_right_and_every_effect_happens_once(chaos: Workflows, request: pytest.FixtureRequest) -> None:
     rounds = request.config.getoption("--rounds", default=1)
     others = math.ceil(OTHERS_IN_FIVE * rounds / 5)
     faults = [chaos.kill_a_worker] * (KILLS_A_ROUND * rounds) + [chaos.flush] * others
@@ -198,7 +149,7 @@ def test_every_run_ends_right_and_every_effect_happens_once(chaos: Chaos, reques
     assert {run: made for run, made in wrong.items() if made != dict.fromkeys(EFFECTS, 1)} == {}
 
 
-def _stuck(chaos: Chaos, run_ids: list[UUID]) -> list[dict[str, Any]]:
+def _stuck(chaos: Workflows, run_ids: list[UUID]) -> list[dict[str, Any]]:
     return chaos.engine.rows(
         "SELECT runs.id, runs.state AS run, runs.open_leaves, steps.key, steps.state, steps.attempt, steps.pending,"
         " steps.due_at - now() AS due FROM runs JOIN steps ON run_id = runs.id WHERE runs.finished_at IS NULL"
@@ -208,7 +159,7 @@ def _stuck(chaos: Chaos, run_ids: list[UUID]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(120)
-def test_a_worker_that_was_stopped_past_its_lease_is_fenced(chaos: Chaos) -> None:
+def test_a_worker_that_was_stopped_past_its_lease_is_fenced(chaos: Workflows) -> None:
     [first, second] = chaos.workers
     second.kill()
     first.wait_for(" ready.")
@@ -218,7 +169,7 @@ def test_a_worker_that_was_stopped_past_its_lease_is_fenced(chaos: Chaos) -> Non
     family = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
     for process in family:
         process.suspend()
-    chaos.workers[1] = chaos._start("workflows")
+    chaos.workers[1] = chaos.start("workflows")
     began = time.monotonic()
     while chaos.engine.state(run_id) != "succeeded":
         chaos.beat()
