@@ -167,12 +167,13 @@ class Reading:
         for one in states or ():
             _check_state("/state", one, RUN.states)
         with self._db.transaction() as tx:
-            names = None if name is None else [name]
-            if search is not None and names is None:
+            names = None
+            if search is not None and name is None:
                 names = [row["name"] for row in tx.all(QUERIES["run_names"], {"search": search})]
             rows = tx.all(
                 QUERIES["runs"],
                 {
+                    "name": name,
                     "names": names,
                     "states": states,
                     "tag": tag,

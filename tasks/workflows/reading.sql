@@ -96,7 +96,8 @@ SELECT name FROM found WHERE name IS NOT NULL AND strpos(lower(name), lower(%(se
 SELECT id AS workflow_id, name, definition_version AS version, state, priority, tags, error_code, left(error, 500) AS error,
        correlation_id, submitted_by, parent_run_id AS parent_workflow_id, created_at, started_at, finished_at
 FROM runs
-WHERE (%(names)s::text[] IS NULL OR name = ANY(%(names)s::text[]))
+WHERE (%(name)s::text IS NULL OR name = %(name)s::text)
+  AND (%(names)s::text[] IS NULL OR name = ANY(%(names)s::text[]))
   AND (%(states)s::text[] IS NULL OR state = ANY(%(states)s::text[]))
   AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
   AND (%(active)s::boolean IS NOT TRUE OR finished_at IS NULL)

@@ -22,7 +22,7 @@ from tasks.db.queries import Queries
 from tasks.settings import load_settings
 
 ROWS = 60_000
-LARGE = {"inbox", "task_states", "journal", "metric_rollups"}
+LARGE = {"inbox", "task_states", "journal", "metric_rollups", "runs", "steps", "step_items"}
 # What a plan may read of a large table beyond what it answers with: an index is not always exactly the condition.
 SPARE_ROWS = 1_500
 
@@ -55,6 +55,29 @@ SELECT 'minute', date_trunc('minute', now()) - n / 4 * interval '1 minute', 'mod
        'dev', 5, 5, '{{}}', 0, 0, 5, 500, 50000, histogram_pack(400, 2) + histogram_pack(410, 3), 0, 0, 0, 0, 0, 0, 0,
        5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 5
 FROM generate_series(1, {ROWS}) AS n, (VALUES ('testing'), ('')) AS kinds (kind);
+INSERT INTO definitions (id, name, version, content_hash, definition, step_count)
+VALUES ('{uuid.UUID(int=7)}', 'wf', '1', 'h', '{{}}', 3);
+INSERT INTO runs (id, definition_id, name, definition_version, state, priority, tags, input, correlation_id,
+                  submitted_by, idempotency_key, concurrency_key, open_leaves, parent_run_id, parent_place,
+                  created_at, started_at, finished_at, due_at, deadline_at)
+SELECT lpad(to_hex(n), 32, '0')::uuid, '{uuid.UUID(int=7)}', 'wf-' || n % 50, '1',
+       CASE WHEN n % 500 = 0 THEN 'running' ELSE 'succeeded' END, 5,
+       CASE WHEN n % 100 = 1 THEN ARRAY['rare'] ELSE '{{}}' END, '{{}}', 'c-' || n, 'ada', 'k-' || n,
+       'ck-' || n % 1000, 1,
+       CASE WHEN n % 50 = 2 THEN lpad(to_hex(n - 1), 32, '0')::uuid END, CASE WHEN n % 50 = 2 THEN 0 END,
+       now() - n * interval '1 minute', now(), CASE WHEN n % 500 <> 0 THEN now() - n * interval '1 minute' END,
+       CASE WHEN n % 500 = 0 THEN now() - interval '1 second' END, now() + interval '1 hour'
+FROM generate_series(1, {ROWS} / 3) AS n;
+INSERT INTO steps (run_id, place, key, kind, state, pending, queue, priority, attempt, due_at, child_run_id,
+                   finished_at)
+SELECT lpad(to_hex(n / 3 + 1), 32, '0')::uuid, n % 3, 'k-' || n % 3, 'task',
+       CASE WHEN n % 500 = 0 THEN 'ready' ELSE 'succeeded' END, 0, 'workflows', 5, 1,
+       CASE WHEN n % 500 = 0 THEN now() - interval '1 second' END, NULL, CASE WHEN n % 500 <> 0 THEN now() END
+FROM generate_series(0, {ROWS} / 3 * 3 - 1) AS n;
+INSERT INTO step_items (run_id, place, index, state, attempt, item, due_at, finished_at)
+SELECT lpad(to_hex(n / 500 + 1), 32, '0')::uuid, 0, n % 500, CASE WHEN n % 600 = 0 THEN 'ready' ELSE 'succeeded' END,
+       1, '1', CASE WHEN n % 600 = 0 THEN now() - interval '1 second' END, CASE WHEN n % 600 <> 0 THEN now() END
+FROM generate_series(0, {ROWS} - 1) AS n;
 UPDATE sink_cursors SET position = {ROWS} - 100 WHERE reads = 'journal';
 """
 
@@ -120,6 +143,85 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("webapp", "backlog.sql", "open_tasks", {}),
     ("bridges.relay", "reader.sql", "declare_rows", {"after": ROWS - 100, "limit": 2000}),
     ("bridges.relay", "cursors.sql", "status", {"sink": "kafka", "count_limit": 100_000}),
+]  # fmt: skip
+
+RUN_ID = uuid.UUID(int=400)
+STEP = {"run_id": RUN_ID, "place": 0}
+PLACES = {"run_id": RUN_ID, "places": [0, 1], "token": ID, "lease_s": 10.0, "grace_s": 5.0}
+SOME = {"run_ids": [RUN_ID, ID], "places": [0, 1], "indexes": [3, 4], "delay_s": 1.0}
+RUNS = {"active": False, "limit": 101} | dict.fromkeys(
+    [
+        "name",
+        "names",
+        "states",
+        "tag",
+        "correlation_id",
+        "parent_id",
+        "since",
+        "since_id",
+        "until",
+        "until_id",
+        "before_id",
+    ]
+)
+CHANGED = "waits_for signal_name items_open child_run_id delay_s output arguments error_code error"
+CHANGE = {**STEP, "token": None, "from": ["running"], "overdue": False, "uncounted": "never", "terminal": False}
+CHANGE |= {"state": "ready", "reason": "x", **dict.fromkeys(CHANGED.split())}
+COUNTERS = dict.fromkeys(["pending", "passed", "blocked", "named", "chosen"], 0)
+SETTLED = {**PLACES, "rows": orjson.dumps([{"place": 1, "state": "ready", **COUNTERS}]).decode()}
+ENDED = orjson.dumps([{"index": 3, "state": "failed", "error": "x"}]).decode()
+VALUES = {"id": RUN_ID, "cut": 2000, "place": 0, "after": -1, "state": None, "limit": 101}
+RUN_CHANGE = {
+    "id": RUN_ID,
+    "from": ["running"],
+    "state": "failed",
+    "terminal": True,
+    "event": "x",
+    "keep_error": False,
+}
+RUN_CHANGE |= dict.fromkeys(["leaves", "output", "error_code", "error", "open_leaves", "timeout_s", "by", "reason"])
+KEYED = {"name": "wf-1", "concurrency_key": "ck-1"}
+STORE = "tasks.workflows.store"
+CASES += [
+    *((STORE, "steps.sql", name, {**PLACES, "bundled": True, "reason": "x", "error_code": None}) for name in (
+        "claim", "claim_limited", "renew", "release", "lock_open", "lock_pending", "cancel_open", "states", "results",
+        "release_ready", "hold_ready", "to_undo", "last_place", "compensations")),
+    (STORE, "steps.sql", "ready", {"run_id": RUN_ID, "limit": 100}),
+    (STORE, "steps.sql", "change", CHANGE),
+    (STORE, "steps.sql", "settle", SETTLED),
+    (STORE, "steps.sql", "wake", {**STEP, "waits_for": "time", "token": ID, "lease_s": 10.0}),
+    (STORE, "steps.sql", "waiting_by_key", {"run_id": RUN_ID, "key": "k-1"}),
+    (STORE, "steps.sql", "waiting_child", STEP),
+    (STORE, "steps.sql", "due", {"limit": 500}),
+    (STORE, "steps.sql", "next_due", {}),
+    (STORE, "steps.sql", "postpone", {**SOME, "states": ["ready"]}),
+    (STORE, "aside.sql", "steps", SOME),
+    (STORE, "aside.sql", "runs", SOME),
+    (STORE, "aside.sql", "items", SOME),
+    (STORE, "items.sql", "claim", {**STEP, "firsts": [0], "ends": [50], "token": ID, "lease_s": 10.0, "limit": 8}),
+    (STORE, "items.sql", "renew", {**STEP, "indexes": [3], "token": ID, "lease_s": 10.0}),
+    (STORE, "items.sql", "end", {**STEP, "indexes": [3], "rows": ENDED, "token": ID}),
+    *((STORE, "items.sql", name, {**STEP, "limit": 100, "index": 3}) for name in (
+        "open", "counts", "outputs", "error_of", "map_of", "token")),
+    (STORE, "items.sql", "due", {"limit": 500}),
+    (STORE, "items.sql", "release", SOME),
+    (STORE, "items.sql", "forget", {"run_ids": [RUN_ID], "places": [0]}),
+    *((STORE, "runs.sql", name, {"id": RUN_ID, "limit": 100, **KEYED}) for name in (
+        "under_way", "next_of_key", "context", "look", "lock", "due", "orphans", "children")),
+    (STORE, "runs.sql", "by_idempotency_key", {"idempotency_scope": "", "idempotency_key": "k-77"}),
+    (STORE, "runs.sql", "change", RUN_CHANGE),
+    (STORE, "runs.sql", "postpone", {"ids": [RUN_ID], "delay_s": 1.0}),
+    (STORE, "runs.sql", "delete_old", {"keep_days": 12, "limit": 100}),
+    *(("tasks.workflows", "reading.sql", name, {**VALUES, "key": "k-1"}) for name in (
+        "run", "head", "counts", "waiting", "steps", "step", "place_of", "items", "failed_items", "list_items",
+        "chart")),
+    ("tasks.workflows", "reading.sql", "run_names", {"search": "wf-4"}),
+    *(("tasks.workflows", "reading.sql", "runs", {**RUNS, **more}) for more in (
+        {}, {"name": "wf-7"}, {"states": ["running"]}, {"active": True}, {"tag": "rare"},
+        {"correlation_id": "c-7777"}, {"parent_id": uuid.UUID(int=4051)}, {"before_id": uuid.UUID(int=9000)})),
+    ("tasks.workflows", "reading.sql", "open_runs", {}),
+    ("tasks.workflows", "reading.sql", "open_steps", {}),
+    ("tasks.workflows", "definitions.sql", "newest_for", {"run_id": RUN_ID, "name": "wf"}),
 ]  # fmt: skip
 
 
