@@ -68,8 +68,11 @@ class Chaos:
         self.redis().flushall()
 
     def restart_postgres(self) -> None:
-        """Kills PostgreSQL, and starts it again."""
+        """Kills PostgreSQL, and starts it again when what it was doing has noticed: it does not start before."""
+        backends = psutil.Process(self.postgres.pid).children(recursive=True)
         self.postgres.kill()
+        _, left = psutil.wait_procs(backends, timeout=30)
+        assert not left, left
         self.postgres.restart()
 
     def redis(self) -> redis.Redis:
