@@ -1,7 +1,7 @@
 """A database with a month of executions of models whose truth is known, ten million of them, for questions.
 
 Rows are made by PostgreSQL itself, day by day, and rolled up by the code that builds days anew. Ten million take some
-minutes, so they are kept beside the results, and a run that finds them there, or a part of them, goes on from there:
+minutes and 9 GB, so they are kept beside the results, and a run that finds them there, or a part of them, goes on:
 ``python -m tests.bench.loaded FOLDER [DAYS]`` makes so many days more and ends.
 """
 
