@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from bridges.kafka.connection import SinkUnavailable
 from bridges.kafka.producer import Delivery, OutRecord
+from bridges.relay.broker import Broker
 from bridges.relay.cursors import SinkCursor, try_lock
-from bridges.relay.ledger import TopicLedger
 from bridges.relay.notes import BLOCKED, DOWN, REFILLING, Notes
 from bridges.relay.reader import JournalReader, JournalRow
 from bridges.relay.records import RecordMaker
@@ -37,7 +37,6 @@ _GATHER_S = 0.04
 _POLL_MOST_S = 0.5
 _BACKOFF_LEAST_S = 0.1
 _BACKOFF_MOST_S = 4.0
-_LOOK_AT_TOPICS_EVERY_S = 2.0
 _SAY_SLOW_AFTER_S = 5.0
 _GIVE_UP_AFTER_S = 25.0
 _GIVE_UP_WHEN_STOPPING_S = 2.0
@@ -76,14 +75,13 @@ class _Loop:
         self, session: Session, settings: Settings, holder: SinkHolder, stop: Stop, ears: Ears | None
     ) -> None:
         self._settings = settings
-        self._holder = holder
         self._stop = stop
         self._ears = ears
         self._reader = JournalReader(session)
         self._cursor = SinkCursor(session)
         self._notes = Notes(self._cursor)
         self._telemetry = RelayTelemetry(self._cursor.detail)
-        self._ledger = TopicLedger(self._cursor.detail.get("topics", {}))
+        self._broker = Broker(settings, holder, self._cursor, self._notes, self._begin_again)
         self._maker: RecordMaker | None = None
         self._under_way: deque[_Sent] = deque()
         self._read_to = self._cursor.position
@@ -91,7 +89,6 @@ class _Loop:
         self._refused: dict[int, str] = {}
         self._failures = 0
         self._pause_s = _POLL_LEAST_S
-        self._looked_at_topics = float("-inf")
         self._blocked_since: float | None = None
         # When the last page was read, and whether it held all there was.
         self._read_at = float("-inf")
@@ -112,11 +109,11 @@ class _Loop:
     def close(self) -> None:
         """Lets nothing go on in the background that this loop no longer watches."""
         if self._under_way:
-            self._drop_sink()
+            self._forget()
 
     def _turn(self, deadline: float) -> None:
         try:
-            sink = self._sink()
+            sink = self._broker.sink()
             busy = self._advance(sink)
         except SinkError as problem:
             self._failed(problem)
@@ -184,7 +181,7 @@ class _Loop:
             except ValidationFailed as problem:
                 dead_letters += 1
                 records.append(maker.dead_letter(row, problem.detail, attempts=int(row.id in self._refused)))
-        self._ensure_topics(sink, {record.topic for record in records})
+        self._broker.ensure_topics(sink, {record.topic for record in records})
         self._under_way.append(_Sent(rows, sink.producer.publish(records), dead_letters))
         self._read_to = rows[-1].id
 
@@ -218,7 +215,7 @@ class _Loop:
         began = time.monotonic()
         hurry = len(self._under_way) < _PAGES_UNDER_WAY
         while not delivery.wait(0.25, hurry=hurry):
-            self._look_whether_topics_are_there()
+            self._broker.look_whether_topics_are_there()
             waited_s = time.monotonic() - began
             if waited_s > _SAY_SLOW_AFTER_S:
                 self._notes.say(DOWN, f"Kafka has not confirmed events for {_SAY_SLOW_AFTER_S:.0f} s")
@@ -234,88 +231,23 @@ class _Loop:
         self._cursor.reload()
         self._read_to = self._cursor.position
 
-    # ------------------------------------------------------------ the sink
-
-    def _sink(self) -> KafkaSink:
-        """The sink, connected; now and then looks whether the broker still has what it was given."""
-        fresh = not self._holder.connected
-        sink = self._held()
-        if fresh or time.monotonic() - self._looked_at_topics >= _LOOK_AT_TOPICS_EVERY_S:
-            lost = self._ledger.lost(sink.admin.ids(self._ledger.names))
-            self._looked_at_topics = time.monotonic()
-            if lost:
-                self._deal_with_loss(sink, lost)
-                sink = self._held()
-        return sink
-
-    def _held(self) -> KafkaSink:
-        return self._holder.get(self._settings, self._generation)
-
-    def _look_whether_topics_are_there(self) -> None:
-        """A producer goes on asking for a topic that is gone until its delivery timeout: this ends it at once.
-
-        Raises:
-            SinkError: the broker does not have the topics any more that it had.
-        """
-        if time.monotonic() - self._looked_at_topics < _LOOK_AT_TOPICS_EVERY_S:
-            return
-        self._looked_at_topics = time.monotonic()
-        with suppress(SinkUnavailable):
-            if self._ledger.lost(self._held().admin.ids(self._ledger.names)):
-                raise SinkError("The broker has lost topics that events are on their way to")
-
-    @property
-    def _generation(self) -> int:
-        """How often the broker was found to be another than before; kept for the relays of other processes."""
-        return int(self._cursor.detail.get("generation", 0))
-
-    def _deal_with_loss(self, sink: KafkaSink, lost: list[str]) -> None:
-        if self._settings.kafka_ephemeral:
-            self._refill(lost)
-        else:
-            self._say_lost(sink, lost)
-        # What is under way belongs to the topics that were; its producer is no use to the new ones.
-        self._drop_sink()
-        self._looked_at_topics = time.monotonic()
-        self._read_to = self._cursor.position
-
-    def _refill(self, lost: list[str]) -> None:
-        self._ledger.forget_all()
-        self._notes.begin_again(
-            f"The broker has lost {len(lost)} topics; they are filled again from the journal",
-            topics={},
-            generation=self._generation + 1,
-        )
-
-    def _say_lost(self, sink: KafkaSink, lost: list[str]) -> None:
-        self._ledger.learn(sink.admin.ensure(lost))
-        self._notes.stick(
-            f"Topics are missing on the broker or were made anew: {', '.join(lost)}. New events go on, what these "
-            "topics held is not in them. To send the journal again, run `omninode relay replay`",
-            topics=self._ledger.as_detail(),
-            lost_topics=lost,
-            generation=self._generation + 1,
-        )
-
-    def _ensure_topics(self, sink: KafkaSink, topics: set[str]) -> None:
-        """Makes new topics, and remembers them before anything is sent to them."""
-        unknown = self._ledger.unknown(topics)
-        if unknown:
-            self._ledger.learn(sink.admin.ensure(unknown))
-            self._cursor.remember({"topics": self._ledger.as_detail()})
-
     def _failed(self, problem: SinkError) -> None:
         self._telemetry.failed(problem.detail)
-        self._drop_sink()
+        self._forget()
         self._read_to = self._cursor.position
         self._failures += 1
         if not self._refused:
             self._notes.say(DOWN, problem.detail, **self._telemetry.figures())
 
-    def _drop_sink(self) -> None:
+    def _forget(self) -> None:
+        """What is under way is on nobody's mind any more."""
         self._under_way.clear()
-        self._holder.drop()
-        self._looked_at_topics = float("-inf")
+        self._broker.drop()
+
+    def _begin_again(self) -> None:
+        """The broker is another: what is under way belongs to the one that was."""
+        self._under_way.clear()
+        self._read_to = self._cursor.position
 
     def _maker_for(self, sink: KafkaSink) -> RecordMaker:
         if self._maker is None:
