@@ -21,7 +21,7 @@ from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import Runtime
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost
 from tasks.workflows.work.after import NOTHING, After
-from tasks.workflows.work.batches import Batch, Durations
+from tasks.workflows.work.batches import Batch, Durations, Good
 from tasks.workflows.work.canvas import Trip
 from tasks.workflows.work.claiming import BATCH_S, MOST, Claims
 from tasks.workflows.work.contexts import Contexts, RunContext
@@ -39,7 +39,6 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 _PASSING = (DatabaseUnavailable, DatabaseBusy)
 Act = Callable[[], After]
-Good = tuple[Claimed, Succeeded]
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,14 @@ class Carrier:
         """Does what is claimed; returns what was claimed in going on, and its token."""
         next_token = new_id()
         after = NOTHING
-        good: list[Good] = []
-        batch = Batch(context.row.id, claimed, token, self._lease_s)
+        batch = Batch(
+            context.row.id,
+            claimed,
+            token,
+            self._lease_s,
+            lambda good: self._writer.complete(context, _done(good), token, next_token),
+            lambda: tuple(self._claims.left),
+        )
         with self._leases.hold(batch.renew) as lease:
             under = Under(token, next_token, lease)
             flushed_at = time.monotonic()
@@ -124,23 +129,21 @@ class Carrier:
                 outcome = self._perform(context, one, claimed, lease)
                 joins = isinstance(outcome, Succeeded) and outcome.choice is None
                 if isinstance(outcome, Succeeded) and joins:
-                    good.append((one, outcome))
+                    batch.succeeded(one, outcome)
                 if shutdown.requested() and batch.more:
                     with self._db.transaction() as tx:
                         batch.give_back(tx)
                 last = not batch.more and not self._claims.left
-                if good and (not joins or not batch.more or time.monotonic() - flushed_at > BATCH_S):
+                if batch.good and (not joins or not batch.more or time.monotonic() - flushed_at > BATCH_S):
                     # Only the very last end may claim what to go on with.
-                    after = self._complete(context, good, under, alone=last and joins)
-                    batch.ended([each.place for each, _ in good])
-                    good = []
+                    after = self._end_good(context, batch, under, alone=last and joins)
                     flushed_at = time.monotonic()
                 if not joins:
                     after = self._end(context, one, outcome, under, alone=last)
                     batch.ended([one.place])
                 one = batch.next()
-            if good:
-                after = self._complete(context, good, under, alone=not self._claims.left)
+            if batch.good:
+                after = self._end_good(context, batch, under, alone=not self._claims.left)
         if after.next is not None:
             return [Claimed(after.next, 1, context.undoing.get(after.next))], next_token
         return self._claims.another(context, next_token), next_token
@@ -154,6 +157,17 @@ class Carrier:
         self._durations.learn(context, one.place, time.monotonic() - began)
         return outcome
 
+    def _end_good(self, context: RunContext, batch: Batch, under: Under, *, alone: bool) -> After:
+        """Ends what of a batch is done, and follows up on what was ended while a step took long."""
+        good, early = batch.take()
+        for ended, after in early:
+            self._passed(context, [one.place for one, _ in ended], after)
+        if not good:
+            return NOTHING
+        after = self._complete(context, good, under, alone=alone)
+        batch.ended([one.place for one, _ in good])
+        return after
+
     def _complete(self, context: RunContext, good: Sequence[Good], under: Under, *, alone: bool) -> After:
         """Ends steps that succeeded together; where that can't be, each by itself."""
         places = [one.place for one, _ in good]
@@ -162,7 +176,7 @@ class Carrier:
         def complete() -> After:
             return self._writer.complete(
                 context,
-                [Done(one.place, outcome.output, outcome.arguments) for one, outcome in good],
+                _done(good),
                 under.token,
                 under.next_token,
                 candidates=candidates,
@@ -236,3 +250,7 @@ class Carrier:
                     raise
             time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
             pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+
+def _done(good: Sequence[Good]) -> list[Done]:
+    return [Done(one.place, outcome.output, outcome.arguments) for one, outcome in good]
