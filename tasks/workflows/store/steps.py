@@ -275,9 +275,9 @@ def ready(tx: Transaction, run_id: UUID, limit: int) -> list[int]:
 
 
 def postpone(tx: Transaction, which: Sequence[tuple[UUID, int]], delay_s: float) -> None:
-    """The clock looks at these ready or waiting steps only after ``delay_s``."""
+    """The clock looks at these steps, those of them that are ready, only after ``delay_s``."""
     parameters = {"run_ids": [run_id for run_id, _ in which], "places": [place for _, place in which]}
-    tx.execute(QUERIES["postpone"], {**parameters, "delay_s": delay_s, "states": ["ready", "waiting", "retrying"]})
+    tx.execute(QUERIES["postpone"], {**parameters, "delay_s": delay_s})
 
 
 def _lock_pending(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, Counters]:

@@ -451,13 +451,14 @@ ORDER BY due_at
 LIMIT %(limit)s
 
 -- name: postpone --
--- The clock has looked; a message was sent, or need not be. Who holds one locked is at work on it, and not waited for.
+-- The clock has looked; a message was sent, or need not be. Only of what is ready: the time at which a wait or a retry
+-- is over is no message's business. Who holds one locked is at work on it, and not waited for.
 UPDATE steps SET due_at = clock_timestamp() + %(delay_s)s * interval '1 second'
 FROM (
     SELECT run_id, place FROM steps
     JOIN unnest(%(run_ids)s::uuid[], %(places)s::integer[]) AS seen (seen_run, seen_place)
       ON run_id = seen_run AND place = seen_place
-    WHERE state = ANY(%(states)s::text[])
+    WHERE state = 'ready' AND due_at IS NOT NULL
     FOR NO KEY UPDATE OF steps SKIP LOCKED
 ) AS free
 WHERE steps.run_id = free.run_id AND steps.place = free.place

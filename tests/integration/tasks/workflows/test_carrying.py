@@ -1,0 +1,54 @@
+"""What one message's work does to steps that others have moved on meanwhile, or have taken away."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+
+from tasks.queue.app import create_celery
+from tasks.settings import Settings
+from tasks.workflows.attempt import StepError
+from tasks.workflows.store.steps import Claimed
+from tasks.workflows.work.canvas import Trip
+from tasks.workflows.work.carrying import Carrier
+from tasks.workflows.work.clock import Clock
+from tasks.workflows.work.outcomes import Failed, Waits
+from tests.integration.tasks.workflows.workbench import Workbench
+
+pytestmark = pytest.mark.timeout(60)
+
+SLOW = {"key": "slow", "kind": "task", "with": {"task": "test.sleep", "args": {"seconds": 1.2}}}
+NAP = {"key": "nap", "kind": "wait", "with": {"seconds": 3600}}
+LATER = {"key": "later", "kind": "wait", "with": {"seconds": 3600}, "retry": {"max_attempts": 3, "backoff_s": 300}}
+
+
+@pytest.fixture
+def bench(settings: Settings) -> Iterator[Workbench]:
+    """One whose leases are short, and which may begin one step of the kind ``wait`` in an hour."""
+    rates = (("wait", "1/hour"),)
+    app = create_celery(dataclasses.replace(settings, workflow_lease_s=0.6, workflow_rate_limits=rates), role="test")
+    yield Workbench(app)
+    app.bridge.close()
+
+
+def carry(bench: Workbench, run_id: UUID, *places: int) -> None:
+    """What a worker does with a message about these steps."""
+    Carrier(bench.runtime, bench.following, Trip(SimpleNamespace(chain=None, chord=None))).carry(run_id, places)
+
+
+def test_a_message_that_comes_late_ends_no_wait_and_no_backoff(bench: Workbench) -> None:
+    run_id = bench.submit(SLOW, NAP, LATER)
+    context = bench.context(run_id)
+    bench.writer.end(context, Claimed(1, 1), bench.claim(run_id, 1), Waits("time", 3600.0))
+    bench.writer.end(context, Claimed(2, 1), bench.claim(run_id, 2), Failed(StepError("no")))
+    before = bench.rows("SELECT place, state, due_at FROM steps WHERE place > 0 ORDER BY place")
+    assert [row["state"] for row in before] == ["waiting", "retrying"]
+    # Behind a step that takes long, which has the others sent again; and where the rate of their kind is used up.
+    carry(bench, run_id, 0, 1, 2)
+    carry(bench, run_id, 1, 2)
+    Clock(bench.runtime, bench.following).tick()
+    assert bench.rows("SELECT place, state, due_at FROM steps WHERE place > 0 ORDER BY place") == before
