@@ -77,6 +77,15 @@ class Transaction:
             names = _names(cursor)
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def each(self, sql: str | Prepared, params: Params | None = None) -> Iterator[dict[str, Any]]:
+        """Runs a query and gives its rows one by one: of many rows only one at a time is turned into values. To be
+        gone through before the connection runs anything else."""
+        with self.raw.cursor() as cursor:
+            self._run(cursor, sql, params)
+            names = _names(cursor)
+            for row in cursor:
+                yield dict(zip(names, row, strict=True))
+
     def one(self, sql: str | Prepared, params: Params | None = None) -> dict[str, Any] | None:
         """Runs a query and returns its first row, or None."""
         with self.raw.cursor() as cursor:

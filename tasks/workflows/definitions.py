@@ -1,19 +1,19 @@
 """Stored definitions: named and versioned ones that never change, and those that came with a run.
 
 Every function takes the caller's transaction, or a ``Database`` to make one of its own. What was read once is kept in
-this process, since a stored definition is immutable; ``definitions.sql`` has the SQL, ``places.py`` the steps' order.
+this process (``stored.py``), since a stored definition is immutable; ``definitions.sql`` has the SQL, ``places.py``
+the steps' order.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from tasks import correlation
 from tasks.db.pool import Database, Transaction
@@ -23,63 +23,24 @@ from tasks.ids import new_id
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
 from tasks.paging import Page, checked_limit, decode_cursor, decode_id, encode_cursor
+from tasks.workflows.definition.form import LARGE
 from tasks.workflows.definition.model import WorkflowDefinition
-from tasks.workflows.definition.parse import content_hash, from_snapshot, to_snapshot
+from tasks.workflows.definition.packed import Packed
+from tasks.workflows.definition.parse import content_hash, from_parts, from_snapshot, snapshot_hash, to_snapshot
 from tasks.workflows.definition.suggest import did_you_mean
 from tasks.workflows.places import Places
+from tasks.workflows.stored import Kept, StoredDefinition, size_of
+from tasks.workflows.workings import Workings
 
 QUERIES = Queries("tasks.workflows", "definitions.sql")
 AGGREGATE = "definition"
-# Of all definitions that a process keeps: about 100 MB at the very worst.
-_STEPS_KEPT = 50_000
-_KEPT = 512
+# How many steps come from the database in one row, of a definition that has many.
+_PART = 250
 
 Source = Transaction | Database
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDefinition:
-    """A definition as it is stored, with its steps' places. ``version`` None: it came with a run."""
-
-    id: UUID
-    name: str
-    version: str | None
-    content_hash: str
-    definition: WorkflowDefinition
-    places: Places
-    created_at: datetime
-    created_by: str | None
-
-
-class _Kept:
-    """The definitions used last, as many as have ``_STEPS_KEPT`` steps together."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_id: OrderedDict[UUID, StoredDefinition] = OrderedDict()
-        self._steps = 0
-
-    def get(self, definition_id: UUID) -> StoredDefinition | None:
-        with self._lock:
-            found = self._by_id.get(definition_id)
-            if found is not None:
-                self._by_id.move_to_end(definition_id)
-            return found
-
-    def add(self, stored: StoredDefinition) -> StoredDefinition:
-        with self._lock:
-            known = self._by_id.get(stored.id)
-            if known is not None:
-                return known
-            self._by_id[stored.id] = stored
-            self._steps += len(stored.places)
-            while len(self._by_id) > 1 and (self._steps > _STEPS_KEPT or len(self._by_id) > _KEPT):
-                _, dropped = self._by_id.popitem(last=False)
-                self._steps -= len(dropped.places)
-            return stored
-
-
-_kept = _Kept()
+_kept = Kept()
 
 
 def put(
@@ -113,7 +74,8 @@ def put(
         if version is None:
             number = tx.one(QUERIES["next_number"], wanted) or {"number": 1}
             version = str(number["number"])
-        stored = _insert(tx, replace(definition, version=version), digest, created_by)
+        named = replace(definition, version=version)
+        stored = _insert(tx, named, to_snapshot(named), digest, created_by)
         if stored is None:  # the index of inline ones alone can turn it away
             raise DatabaseBusy("The definition could not be stored.")
         append(tx, [_put_event(stored, created_by)])
@@ -126,14 +88,15 @@ def inline(source: Source, definition: WorkflowDefinition, *, created_by: str | 
     With the caller's transaction it can't be deleted before that ends, so that a run may refer to it.
     """
     given = replace(definition, version=None)
-    digest = content_hash(given)
+    snapshot = to_snapshot(given)
+    digest = snapshot_hash(snapshot)
     with _on(source) as tx:
         for _ in range(3):
             row = tx.one(QUERIES.prepared("keep_inline"), {"content_hash": digest})
             if row is not None:
                 known = _kept.get(row["id"])
-                return known or _kept.add(_stored(row, given, digest))
-            stored = _insert(tx, given, digest, created_by)
+                return known or _kept.add(_stored(row, given, len(snapshot), digest))
+            stored = _insert(tx, given, snapshot, digest, created_by)
             if stored is not None:
                 return stored
     raise DatabaseBusy("The definition was stored and deleted elsewhere at the same time.")
@@ -162,10 +125,19 @@ def by_id(source: Source, definition_id: UUID) -> StoredDefinition:
     if known is not None:
         return known
     with _on(source) as tx:
-        row = tx.one(QUERIES["by_id"], {"id": definition_id})
-    if row is None:
-        raise NotFound(f"There is no workflow definition {definition_id}.")
-    return _kept.add(_stored(row, from_snapshot(row["definition"]), row["content_hash"]))
+        row = tx.one(QUERIES["by_id"], {"id": definition_id, "large": LARGE})
+        if row is None:
+            raise NotFound(f"There is no workflow definition {definition_id}.")
+        definition = _in_parts(tx, row) if row["is_large"] else from_snapshot(row["definition"])
+    packed_bytes = definition.steps.text_bytes if isinstance(definition.steps, Packed) else 0
+    return _kept.add(_stored(row, definition, len(row["definition"]) + packed_bytes, row["content_hash"]))
+
+
+def _in_parts(tx: Transaction, row: Mapping[str, Any]) -> WorkflowDefinition:
+    """A definition of many steps: never are all of them at hand as objects."""
+    parts = tx.each(QUERIES["steps"], {"id": row["id"], "part": _PART})
+    steps = (step for part in parts for step in orjson.loads(part["steps"]))
+    return from_parts(orjson.loads(row["definition"]), steps)
 
 
 def names(source: Source) -> frozenset[str]:
@@ -202,7 +174,7 @@ def _on(source: Source) -> Iterator[Transaction]:
 
 
 def _insert(
-    tx: Transaction, definition: WorkflowDefinition, digest: str, created_by: str | None
+    tx: Transaction, definition: WorkflowDefinition, snapshot: bytes, digest: str, created_by: str | None
 ) -> StoredDefinition | None:
     definition_id, places = new_id(), Places.of(definition)
     row = tx.one(
@@ -212,7 +184,7 @@ def _insert(
             "name": definition.name,
             "version": definition.version,
             "content_hash": digest,
-            "definition": to_snapshot(definition).decode(),
+            "definition": snapshot.decode(),
             "description": definition.description,
             "tags": list(definition.tags),
             "step_count": len(definition.steps),
@@ -227,21 +199,28 @@ def _insert(
         tx.execute(
             QUERIES["insert_edges"], {"id": definition_id, "parents": list(parents), "children": list(children)}
         )
-    return _stored({**row, "id": definition_id, "created_by": created_by}, definition, digest, places)
+    return _stored({**row, "id": definition_id, "created_by": created_by}, definition, len(snapshot), digest, places)
 
 
 def _stored(
-    row: Mapping[str, Any], definition: WorkflowDefinition, digest: str, places: Places | None = None
+    row: Mapping[str, Any],
+    definition: WorkflowDefinition,
+    snapshot_bytes: int,
+    digest: str,
+    places: Places | None = None,
 ) -> StoredDefinition:
+    places = places or Places.of(definition)
     return StoredDefinition(
         id=row["id"],
         name=definition.name,
         version=definition.version,
         content_hash=digest,
         definition=definition,
-        places=places or Places.of(definition),
+        places=places,
         created_at=row["created_at"],
         created_by=row["created_by"],
+        workings=Workings(definition, places),
+        size_bytes=size_of(definition, snapshot_bytes),
     )
 
 

@@ -49,7 +49,18 @@ WHERE content_hash = %(content_hash)s AND version IS NULL
 FOR KEY SHARE
 
 -- name: by_id --
-SELECT id, content_hash, definition, created_at, created_by FROM definitions WHERE id = %(id)s
+-- One of many steps comes without them: ``steps`` has them.
+SELECT id, content_hash, created_at, created_by, step_count > %(large)s AS is_large,
+       CASE WHEN step_count > %(large)s THEN definition - 'steps' ELSE definition END::text AS definition
+FROM definitions WHERE id = %(id)s
+
+-- name: steps --
+-- In order, so many to a row that who reads them holds little at a time, and few rows that this costs nothing.
+SELECT json_agg(step ORDER BY number)::text AS steps
+FROM definitions, jsonb_array_elements(definition -> 'steps') WITH ORDINALITY AS each (step, number)
+WHERE id = %(id)s
+GROUP BY (number - 1) / %(part)s
+ORDER BY min(number)
 
 -- name: list --
 -- The newest version of each name, by name; the cursor is the last name.

@@ -1,5 +1,7 @@
 """What planning works on and what it makes: a graph of steps, and the small pieces of canvas that carry them.
 
+Steps are told apart by their places.
+
 - ``Single``: one step. ``Bundle``: independent steps in one message, done one after the other.
 - ``Chain``: a line, each part after the one before.
 - ``Chord``: a fan-out whose branches meet again: the header's branches in any order, then the body.
@@ -8,17 +10,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
-    """What planning knows of a step. ``ends_piece``: what comes after it can't travel with it, because it may wait
-    without a worker (wait, approve, map, a child run) or decides what comes next (branch). ``slow``: no bundle holds
-    it."""
+    """What planning knows of a step; steps that are alike share one. ``ends_piece``: what comes after it can't travel
+    with it, because it may wait without a worker (wait, approve, map, a child run) or decides what comes next
+    (branch). ``slow``: no bundle holds it."""
 
-    key: str
     kind: str
     queue: str
     priority: int = 5
@@ -28,22 +29,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """The steps of a definition, and who waits for whom, in the definition's order."""
+    """The steps of a definition by place, and who waits for whom. Raises IndexError for a place that is not there."""
 
-    nodes: Mapping[str, Node]
-    parents: Mapping[str, tuple[str, ...]]
-    children: Mapping[str, tuple[str, ...]]
-
-    @classmethod
-    def of(cls, nodes: Iterable[Node], needs: Mapping[str, Sequence[str]]) -> Graph:
-        """The graph of these nodes; ``needs`` names each step's parents, all of which must be nodes."""
-        by_key = {node.key: node for node in nodes}
-        children: dict[str, list[str]] = {key: [] for key in by_key}
-        parents = {key: tuple(needs.get(key, ())) for key in by_key}
-        for key, above in parents.items():
-            for parent in above:
-                children[parent].append(key)
-        return cls(by_key, parents, {key: tuple(below) for key, below in children.items()})
+    nodes: Sequence[Node]
+    parents: Sequence[Sequence[int]]
+    children: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -70,43 +60,43 @@ class Limits:
             raise ValueError("limits: width and spread from 2, body and bundle from 1, both together within steps")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Single:
     """One step."""
 
-    key: str
+    place: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """Independent steps of one queue in one message, at least two."""
 
-    keys: tuple[str, ...]
+    places: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """Items of the map ``key``: half-open ranges of indexes, ascending."""
+    """Items of the map at ``place``: half-open ranges of indexes, ascending."""
 
-    key: str
+    place: int
     ranges: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Close:
     """What comes after the items of a map: its end, or the next items."""
 
-    key: str
+    place: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chain:
     """At least two parts, one after the other. Only the last may be a chord."""
 
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chord:
     """The branches of ``header``, at least two, side by side; after all of them ``body``."""
 

@@ -20,27 +20,28 @@ from tasks.workflows.pieces import Branch, Bundle, Canvas, Chain, Chord, Chunk, 
 
 
 def plan(
-    ready: Iterable[str], graph: Graph, *, pending: Mapping[str, int] | None = None, limits: Limits | None = None
+    ready: Iterable[int], graph: Graph, *, pending: Mapping[int, int] | None = None, limits: Limits | None = None
 ) -> tuple[Canvas, ...]:
-    """The pieces that carry the steps ``ready``, those of higher priority first, then in the order given.
+    """The pieces that carry the steps at the places ``ready``, those of higher priority first, then in the order
+    given.
 
     ``pending`` tells how many parents of a step have not ended yet (the rows know); a step that it does not name is
-    taken to wait for all of its parents, which is safe and only carries less. Raises KeyError for a step that is
+    taken to wait for all of its parents, which is safe and only carries less. Raises IndexError for a place that is
     not in the graph.
     """
     return _Planner(graph, pending or {}, limits or Limits()).plan(list(dict.fromkeys(ready)))
 
 
 class _Planner:
-    def __init__(self, graph: Graph, pending: Mapping[str, int], limits: Limits) -> None:
+    def __init__(self, graph: Graph, pending: Mapping[int, int], limits: Limits) -> None:
         self._graph, self._pending, self._limits = graph, pending, limits
-        self._taken: set[str] = set()
+        self._taken: set[int] = set()
 
-    def plan(self, ready: list[str]) -> tuple[Canvas, ...]:
+    def plan(self, ready: list[int]) -> tuple[Canvas, ...]:
         self._taken.update(ready)
-        ready.sort(key=lambda key: -self._graph.nodes[key].priority)
+        ready.sort(key=lambda place: -self._graph.nodes[place].priority)
         # Lines leave room for a chord's body, so that a message of a chord's header keeps within the limit.
-        lines = [self._line(key, self._limits.steps - self._limits.body) for key in ready]
+        lines = [self._line(place, self._limits.steps - self._limits.body) for place in ready]
         pieces: list[tuple[int, Canvas]] = []
         joined: set[int] = set()
         for join, ends in self._joins(lines).items():
@@ -63,13 +64,13 @@ class _Planner:
         for group in self._alike(singles, ready):
             at = {ready[i]: i for i in group}
             for canvas in self._packed(list(at)):
-                pieces.append((at[canvas.keys[0] if isinstance(canvas, Bundle) else canvas.key], canvas))
+                pieces.append((at[canvas.places[0] if isinstance(canvas, Bundle) else canvas.place], canvas))
         pieces.sort(key=lambda piece: piece[0])
         return tuple(canvas for _, canvas in pieces)
 
-    def _line(self, key: str, limit: int) -> list[str]:
-        """``key`` and what follows it alone, each the only child of the one before and waiting for it alone."""
-        line = [key]
+    def _line(self, place: int, limit: int) -> list[int]:
+        """``place`` and what follows it alone, each the only child of the one before and waiting for it alone."""
+        line = [place]
         while len(line) < limit:
             after = self._only_successor(line[-1])
             if after is None:
@@ -78,28 +79,28 @@ class _Planner:
             line.append(after)
         return line
 
-    def _only_successor(self, key: str) -> str | None:
-        below = self._graph.children[key]
-        alone = len(below) == 1 and self._waits_for(below[0]) == 1 and self._may_follow(key, below[0])
+    def _only_successor(self, place: int) -> int | None:
+        below = self._graph.children[place]
+        alone = len(below) == 1 and self._waits_for(below[0]) == 1 and self._may_follow(place, below[0])
         return below[0] if alone else None
 
-    def _may_follow(self, key: str, after: str) -> bool:
-        first, second = self._graph.nodes[key], self._graph.nodes[after]
+    def _may_follow(self, place: int, after: int) -> bool:
+        first, second = self._graph.nodes[place], self._graph.nodes[after]
         return not first.ends_piece and first.queue == second.queue and after not in self._taken
 
-    def _waits_for(self, key: str) -> int:
-        return self._pending.get(key, len(self._graph.parents[key]))
+    def _waits_for(self, place: int) -> int:
+        return self._pending.get(place, len(self._graph.parents[place]))
 
-    def _joins(self, lines: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+    def _joins(self, lines: Sequence[Sequence[int]]) -> dict[int, list[int]]:
         """For each step below the ends of lines: which lines end at a parent of it."""
-        joins: dict[str, list[int]] = {}
+        joins: dict[int, list[int]] = {}
         for i, line in enumerate(lines):
             if not self._graph.nodes[line[-1]].ends_piece:
                 for below in self._graph.children[line[-1]]:
                     joins.setdefault(below, []).append(i)
         return joins
 
-    def _meets(self, join: str, ends: Sequence[str]) -> bool:
+    def _meets(self, join: int, ends: Sequence[int]) -> bool:
         """Whether ``join`` waits for exactly these steps, and may travel behind each of them."""
         return (
             self._limits.join <= len(ends) <= self._limits.width
@@ -107,13 +108,13 @@ class _Planner:
             and all(self._may_follow(end, join) for end in ends)
         )
 
-    def _chord(self, branches: Iterable[Sequence[str]], join: str) -> Chord:
+    def _chord(self, branches: Iterable[Sequence[int]], join: int) -> Chord:
         self._taken.add(join)
         header: list[Branch] = [_branch(branch) for branch in branches if len(branch) > 1]
         header += self._packed([branch[0] for branch in branches if len(branch) == 1])
         return Chord(tuple(header), _branch(self._line(join, self._limits.body)))
 
-    def _diamond(self, line: Sequence[str]) -> Chord | None:
+    def _diamond(self, line: Sequence[int]) -> Chord | None:
         """The chord behind the line's end, where the end's children are lines that meet again and it all fits into
         one message. None takes nothing."""
         end = line[-1]
@@ -121,13 +122,13 @@ class _Planner:
         room = self._limits.steps - len(line) - self._limits.body
         if not self._limits.join <= len(below) <= min(room, self._limits.width):
             return None
-        if any(self._waits_for(key) != 1 or not self._may_follow(end, key) for key in below):
+        if any(self._waits_for(place) != 1 or not self._may_follow(end, place) for place in below):
             return None
         before = set(self._taken)
         self._taken.update(below)
-        branches: list[list[str]] = []
-        for left, key in zip(range(len(below), 0, -1), below, strict=True):
-            branches.append(self._line(key, room - left + 1))
+        branches: list[list[int]] = []
+        for left, place in zip(range(len(below), 0, -1), below, strict=True):
+            branches.append(self._line(place, room - left + 1))
             room -= len(branches[-1])
         for join, ends in self._joins(branches).items():
             if len(ends) == len(branches) and self._meets(join, [branch[-1] for branch in branches]):
@@ -135,7 +136,7 @@ class _Planner:
         self._taken = before
         return None
 
-    def _alike(self, singles: Sequence[int], ready: Sequence[str]) -> Iterable[list[int]]:
+    def _alike(self, singles: Sequence[int], ready: Sequence[int]) -> Iterable[list[int]]:
         """Single steps by queue and priority."""
         groups: dict[tuple[str, int], list[int]] = {}
         for i in singles:
@@ -143,27 +144,27 @@ class _Planner:
             groups.setdefault((node.queue, node.priority), []).append(i)
         return groups.values()
 
-    def _packed(self, keys: Sequence[str]) -> list[Single | Bundle]:
+    def _packed(self, places: Sequence[int]) -> list[Single | Bundle]:
         """Independent steps, as many to a message as the limits say; slow ones by themselves."""
-        slow = [key for key in keys if self._graph.nodes[key].slow]
+        slow = [place for place in places if self._graph.nodes[place].slow]
         if slow:
             held = set(slow)
-            return [*map(Single, slow), *self._packed([key for key in keys if key not in held])]
-        size = max(1, min(self._limits.bundle, len(keys) // self._limits.spread))
+            return [*map(Single, slow), *self._packed([place for place in places if place not in held])]
+        size = max(1, min(self._limits.bundle, len(places) // self._limits.spread))
         if size == 1:
-            return [Single(key) for key in keys]
-        parts = (tuple(keys[at : at + size]) for at in range(0, len(keys), size))
+            return [Single(place) for place in places]
+        parts = (tuple(places[at : at + size]) for at in range(0, len(places), size))
         return [Bundle(part) if len(part) > 1 else Single(part[0]) for part in parts]
 
 
-def _branch(keys: Sequence[str]) -> Branch:
-    return Single(keys[0]) if len(keys) == 1 else Chain(tuple(map(Single, keys)))
+def _branch(places: Sequence[int]) -> Branch:
+    return Single(places[0]) if len(places) == 1 else Chain(tuple(map(Single, places)))
 
 
 def plan_map(
-    key: str, items: Iterable[int], *, chunk: int, max_parallel: int | None = None, limits: Limits | None = None
+    place: int, items: Iterable[int], *, chunk: int, max_parallel: int | None = None, limits: Limits | None = None
 ) -> Canvas:
-    """The piece that carries items of the map ``key``: chunks side by side, then ``Close``.
+    """The piece that carries items of the map at ``place``: chunks side by side, then ``Close``.
 
     ``items`` are the indexes still to do, ascending and distinct. At most ``max_parallel`` chunks (and never more
     than the limits' width) travel side by side, each lane a line of chunks. What finds no room in this piece is left
@@ -191,10 +192,10 @@ def plan_map(
         else:
             ranges.append((item, item + 1))
         size, last = size + 1, item
-    parts = [Chunk(key, tuple(ranges)) for ranges in chunks]
+    parts = [Chunk(place, tuple(ranges)) for ranges in chunks]
     if not parts:
-        return Close(key)
+        return Close(place)
     if min(lanes, len(parts)) == 1:
-        return Chain((*parts, Close(key)))
+        return Chain((*parts, Close(place)))
     sides = (parts[lane::lanes] for lane in range(min(lanes, len(parts))))
-    return Chord(tuple(side[0] if len(side) == 1 else Chain(tuple(side)) for side in sides), Close(key))
+    return Chord(tuple(side[0] if len(side) == 1 else Chain(tuple(side)) for side in sides), Close(place))

@@ -19,10 +19,10 @@ from tasks.paging import Page, checked_limit, decode_cursor, decode_id, encode_c
 from tasks.workflows import definitions
 from tasks.workflows.chart import MOST_NODES, NODES, chart
 from tasks.workflows.definition.suggest import did_you_mean
-from tasks.workflows.definitions import StoredDefinition
 from tasks.workflows.folding import Folded, fold
 from tasks.workflows.shown import CUT, CUT_IN_LISTS, WHOLE, attempts, with_values
 from tasks.workflows.states import ITEM_STATES, RUN, STEP
+from tasks.workflows.stored import StoredDefinition
 
 QUERIES = Queries("tasks.workflows", "reading.sql")
 RUN_AGGREGATE = "run"
@@ -257,7 +257,7 @@ def _step(stored: StoredDefinition, row: Mapping[str, Any], cut: int, *values: s
     return {
         **shown,
         "child_workflow_id": child,
-        "compensates": None if undone is None else steps[undone].key,
+        "compensates": None if undone is None else stored.places.keys[undone],
         "needs": list(steps[place].needs) if place < len(steps) else [],
     }
 

@@ -98,9 +98,9 @@ class WorkflowService:
             if tx.all(steps.QUERIES["compensations"], {"run_id": run_id}):
                 raise Conflict("The run has been compensated, at least in part; submit it anew.")
             states = [row["state"] for row in tx.all(steps.QUERIES["states"], {"run_id": run_id})]
-            changes = reopened(context.workings.stored.places.parents, states, _choices(tx, context, states))
-            leaves = sum(place in context.leaves for place in changes)
-            timeout_s = context.workings.stored.definition.timeout_s
+            changes = reopened(context.places.parents, states, _choices(tx, context, states))
+            leaves = sum(not context.children[place] for place in changes)
+            timeout_s = context.definition.timeout_s
             begun = finishing.may_begin(tx, context)
             runs.change(
                 tx,
@@ -194,9 +194,9 @@ def _choices(
     tx: Transaction, context: RunContext, states: Sequence[str]
 ) -> dict[int, tuple[frozenset[int], frozenset[int]]]:
     """What the branches that succeeded name and chose, from their definitions and outputs."""
-    places = context.workings.stored.places
+    places = context.places
     branches = [
-        place for place, step in enumerate(places.steps) if step.kind == "branch" and states[place] == "succeeded"
+        place for place, each in enumerate(places.traits) if each.kind == "branch" and states[place] == "succeeded"
     ]
     found = {}
     for place, (_, keys) in steps.results(tx, context.row.id, branches).items():

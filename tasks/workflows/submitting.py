@@ -19,12 +19,11 @@ from tasks.workflows import definitions
 from tasks.workflows.definition.json_schemas import failures
 from tasks.workflows.definition.model import WorkflowDefinition
 from tasks.workflows.definition.parse import content_hash
-from tasks.workflows.definitions import StoredDefinition
 from tasks.workflows.expressions.errors import ExpressionError
 from tasks.workflows.expressions.templates import compile_template
 from tasks.workflows.expressions.values import Value
 from tasks.workflows.store import runs, steps
-from tasks.workflows.workings import workings_of
+from tasks.workflows.stored import StoredDefinition
 
 TAGS = 10
 # How deep child runs may go.
@@ -115,7 +114,8 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
         return _again(tx, submission, row)
     limit = definition.concurrency.limit if definition.concurrency else 0
     begun = runs.may_begin(tx, stored.name, row["concurrency_key"], limit)
-    steps.insert(tx, run_id, workings_of(stored).rows(row["priority"]), begun=begun)
+    for rows in stored.workings.rows(row["priority"]):
+        steps.insert(tx, run_id, rows, begun=begun)
     if begun:
         runs.change(tx, run_id, "running", sources=("pending",))
     return Submitted(run_id, "running" if begun else "pending", False, stored.name, stored.version)

@@ -11,7 +11,7 @@ from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.form import to_plain
 from tasks.workflows.definition.mistakes import InvalidDefinition, Mistake, told
 from tasks.workflows.definition.schema import definition_schema
-from tasks.workflows.definitions import StoredDefinition
+from tasks.workflows.stored import StoredDefinition
 from webapp.auth import current_principal, require
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.json_provider import dumps

@@ -6,20 +6,16 @@ least those that ``parse.steps_read`` names. All of it raises EvaluationError wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.form import action
-from tasks.workflows.definition.graph import leaves
-from tasks.workflows.definition.kinds import Kinds
 from tasks.workflows.definition.model import Action, StepDefinition, WorkflowDefinition
 from tasks.workflows.expressions import names
 from tasks.workflows.expressions.errors import EvaluationError, LimitExceeded
 from tasks.workflows.expressions.limits import Meter
 from tasks.workflows.expressions.templates import compile_condition, compile_tree
 from tasks.workflows.expressions.values import Value, kind
-from tasks.workflows.pieces import Graph, Node
 
 ITEMS = 100_000
 
@@ -56,33 +52,25 @@ def map_action(arguments: Mapping[str, Any]) -> Action:
     return action(arguments["step"])
 
 
-def run_output(definition: WorkflowDefinition, values: Mapping[str, Value]) -> dict[str, Value]:
-    """The output of a run whose steps have all ended: the definition's ``outputs`` and those of its steps that
-    succeeded; where the definition has none at all, the outputs of the leaves that succeeded, by their keys."""
+def run_output(
+    definition: WorkflowDefinition,
+    giving: Iterable[StepDefinition],
+    leaves: Iterable[str],
+    values: Mapping[str, Value],
+) -> dict[str, Value]:
+    """The output of a run whose steps have all ended: the definition's ``outputs`` and those of the steps ``giving``
+    (all that have some) that succeeded; where there are none at all, the outputs of the ``leaves`` that succeeded, by
+    their keys. Of ``steps`` in ``values`` those are needed that give, that are leaves, or that outputs read."""
     steps = values["steps"]
     meter = Meter()
     output: dict[str, Value] = {}
-    for step in definition.steps:
-        if step.outputs and steps[step.key]["state"] == "succeeded":
+    gives = bool(definition.outputs)
+    for step in giving:
+        gives = True
+        if steps[step.key]["state"] == "succeeded":
             scope = {**values, "output": steps[step.key]["output"]}
             output |= compile_tree(dict(step.outputs), names.OUTPUT).render(scope, meter)
     output |= compile_tree(dict(definition.outputs), names.STEP).render(values, meter)
-    if definition.outputs or any(step.outputs for step in definition.steps):
+    if gives:
         return output
-    return {key: steps[key]["output"] for key in leaves(definition) if steps[key]["state"] == "succeeded"}
-
-
-def planning_graph(definition: WorkflowDefinition, kinds: Kinds = KINDS) -> Graph:
-    """The graph that ``plan`` works on, with each step's queue and priority as they come out."""
-    nodes = [
-        Node(
-            step.key,
-            step.kind,
-            step.queue or kinds[step.kind].queue,
-            step.priority or definition.priority,
-            kinds[step.kind].ends_piece,
-            kinds[step.kind].slow,
-        )
-        for step in definition.steps
-    ]
-    return Graph.of(nodes, {step.key: step.needs for step in definition.steps})
+    return {key: steps[key]["output"] for key in leaves if steps[key]["state"] == "succeeded"}

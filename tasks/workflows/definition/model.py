@@ -5,7 +5,7 @@ The mappings in them (``arguments``, ``metadata`` and the like) are plain dicts,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -124,10 +124,11 @@ class Concurrency:
 class WorkflowDefinition:
     """A whole workflow. ``version`` None: the store gives one. ``max_parallel``: steps of a run at once; None is no
     limit. ``outputs``: names and templates for the run's output, over ``input``, ``run`` and all steps; without any
-    here or in a step it is an object of the outputs of the steps that nothing needs."""
+    here or in a step it is an object of the outputs of the steps that nothing needs. Many ``steps`` are kept packed
+    (``packed.py``): who goes over all of them reads each anew."""
 
     name: str
-    steps: tuple[StepDefinition, ...]
+    steps: Sequence[StepDefinition]
     version: str | None = None
     description: str = ""
     input_schema: Mapping[str, Any] | bool | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,12 @@ import orjson
 from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.context import Context, Known
 from tasks.workflows.definition.document import read_document
-from tasks.workflows.definition.form import DEFINITION, STEP, build, to_plain
+from tasks.workflows.definition.form import DEFINITION, STEP, build, packed_steps, plain_head, to_plain
 from tasks.workflows.definition.graph import check_graph
 from tasks.workflows.definition.kinds import Kinds
 from tasks.workflows.definition.mistakes import TOP, Report
 from tasks.workflows.definition.model import StepDefinition, WorkflowDefinition
+from tasks.workflows.definition.packed import Packed
 
 NOTHING_KNOWN = Known()
 
@@ -55,7 +56,12 @@ def _check_own_outputs(made: Mapping[str, Any], report: Report) -> None:
 
 def to_snapshot(definition: WorkflowDefinition) -> bytes:
     """The definition as canonical JSON: the same bytes for equal definitions, keys sorted, no space."""
-    return orjson.dumps(to_plain(definition), option=orjson.OPT_SORT_KEYS)
+    steps = definition.steps
+    if isinstance(steps, Packed):
+        plain = plain_head(definition) | {"steps": orjson.Fragment(steps.json())}
+    else:
+        plain = to_plain(definition)
+    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
 def from_snapshot(snapshot: bytes | str | Mapping[str, Any]) -> WorkflowDefinition:
@@ -64,9 +70,19 @@ def from_snapshot(snapshot: bytes | str | Mapping[str, Any]) -> WorkflowDefiniti
     return build(snapshot if isinstance(snapshot, Mapping) else orjson.loads(snapshot))
 
 
+def from_parts(head: Mapping[str, Any], steps: Iterable[Mapping[str, Any]]) -> WorkflowDefinition:
+    """As ``from_snapshot``, of a snapshot without its steps, and many of these, of which one at a time is held."""
+    return build(head, packed_steps(steps))
+
+
 def content_hash(definition: WorkflowDefinition) -> str:
     """The SHA-256 of the snapshot without its version, in hex: whether two versions say the same."""
-    return hashlib.sha256(to_snapshot(replace(definition, version=None))).hexdigest()
+    return snapshot_hash(to_snapshot(replace(definition, version=None)))
+
+
+def snapshot_hash(snapshot: bytes) -> str:
+    """The ``content_hash`` of a definition without a version whose snapshot this is."""
+    return hashlib.sha256(snapshot).hexdigest()
 
 
 def steps_read(step: StepDefinition, kinds: Kinds = KINDS) -> frozenset[str]:

@@ -59,7 +59,6 @@ class Ways:
     """Where completion goes: the graph by place, which children may be claimed at once, and under which token."""
 
     children: Children
-    leaves: frozenset[int]
     candidates: Sequence[int]
     next_token: UUID
     lease_s: float
@@ -122,7 +121,7 @@ def complete(
             "next_token": ways.next_token,
             "lease_s": ways.lease_s,
             "grace_s": GRACE_S,
-            "leaves": sum(one.place in ways.leaves for one in done),
+            "leaves": sum(not ways.children[one.place] for one in done),
         },
     )
     if row is None or row["done"] != len(done):
@@ -271,7 +270,7 @@ def results(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, t
 
 def ready(tx: Transaction, run_id: UUID, limit: int) -> list[int]:
     """The places that wait for a worker, of a run that goes on; the most urgent first."""
-    return [row["place"] for row in tx.all(QUERIES.prepared("ready"), {"run_id": run_id, "limit": limit})]
+    return [row["place"] for row in tx.each(QUERIES.prepared("ready"), {"run_id": run_id, "limit": limit})]
 
 
 def postpone(tx: Transaction, which: Sequence[tuple[UUID, int]], delay_s: float) -> None:

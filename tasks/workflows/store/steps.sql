@@ -392,6 +392,11 @@ SELECT count(*) AS count FROM changed
 -- Every step of a run, by place, without what compensates.
 SELECT place, key, state, attempt FROM steps WHERE run_id = %(run_id)s AND compensates IS NULL ORDER BY place
 
+-- name: trouble --
+-- Of the steps of a run that are in these states: how many were called off, and the keys of the first.
+SELECT count(*) FILTER (WHERE state = 'cancelled') AS cancelled, (array_agg(key ORDER BY place))[:20] AS first
+FROM steps WHERE run_id = %(run_id)s AND compensates IS NULL AND state = ANY(%(states)s::text[])
+
 -- name: results --
 -- What expressions may read of these steps.
 SELECT place, state, output FROM steps WHERE run_id = %(run_id)s AND place = ANY(%(places)s::integer[])

@@ -1,7 +1,7 @@
 """Steps that one worker claimed together: begun one after the other. While one takes too long, those done before it
 are ended without it, and those behind it are given back.
 
-Also what this process has learned of how long steps take: short ones are worth being taken together.
+``durations.py`` knows which are short, and so worth being taken together.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -17,16 +17,12 @@ from tasks.db.pool import Transaction
 from tasks.workflows.store import steps
 from tasks.workflows.store.steps import Claimed
 from tasks.workflows.work.after import After
-from tasks.workflows.work.contexts import RunContext
 from tasks.workflows.work.outcomes import Succeeded
 
 log = logging.getLogger(__name__)
 
 # What waits in a batch while one step takes longer than this is given back.
 _PATIENCE_S = 0.5
-_SHORT_S = 0.005
-_WEIGHT = 0.3
-_KEPT = 20_000
 
 Good = tuple[Claimed, Succeeded]
 
@@ -144,30 +140,3 @@ class Batch:
         self._todo.clear()
         self._held.difference_update(given)
         return given
-
-
-class Durations:
-    """How long attempts at steps took in this process, by workflow and step; made by ``Runtime.kept``."""
-
-    def __init__(self, _runtime: object) -> None:
-        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
-
-    def learn(self, context: RunContext, place: int, seconds: float) -> None:
-        """An attempt took so long."""
-        key = context.row.name, context.key(place)
-        known = self._known.get(key)
-        # What took long once is not taken for short soon.
-        self._known[key] = seconds if known is None or seconds > known else known + _WEIGHT * (seconds - known)
-        if len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-
-    def short_s(self, context: RunContext, place: int) -> float | None:
-        """How long the step takes, where it is known to be short."""
-        if context.is_slow(place):
-            return None
-        known = self._known.get((context.row.name, context.key(place)))
-        return known if known is not None and known < _SHORT_S else None
-
-    def close(self) -> None:
-        """Forgets all."""
-        self._known.clear()

@@ -17,7 +17,7 @@ from celery.canvas import Signature
 from kombu.exceptions import OperationalError
 
 from tasks.queue.hints import send_hint
-from tasks.workflows.pieces import Bundle, Canvas, Chain, Chord, Chunk, Close, Graph, Limits, Single
+from tasks.workflows.pieces import Bundle, Canvas, Chain, Chord, Chunk, Close, Limits, Single
 from tasks.workflows.plan import plan, plan_map
 from tasks.workflows.work.contexts import RunContext
 
@@ -58,7 +58,7 @@ class Sender:
         chunk = arguments.get("chunk_size")
         most = arguments.get("max_parallel")
         piece = plan_map(
-            context.key(place),
+            place,
             indexes,
             chunk=chunk if isinstance(chunk, int) else _chunk_size(len(indexes), context.is_slow(place)),
             max_parallel=most if isinstance(most, int) else None,
@@ -76,15 +76,14 @@ class Sender:
 
     def _signature(self, context: RunContext, piece: Canvas) -> Signature[Any]:
         match piece:
-            case Single(key):
-                return self._message(context, STEPS, [place_of(context, key)])
-            case Bundle(keys):
-                return self._message(context, STEPS, [place_of(context, key) for key in keys])
-            case Chunk(key, ranges):
-                place = place_of(context, key)
+            case Single(place):
+                return self._message(context, STEPS, [place])
+            case Bundle(places):
+                return self._message(context, STEPS, list(places))
+            case Chunk(place, ranges):
                 return self._message(context, ITEMS, [place], [[first, end] for first, end in ranges])
-            case Close(key):
-                return self._message(context, CLOSE, [place_of(context, key)])
+            case Close(place):
+                return self._message(context, CLOSE, [place])
             case Chain(parts):
                 return chain(*(self._signature(context, part) for part in parts), app=self._app)
             case Chord(header, body):
@@ -106,20 +105,11 @@ class Sender:
 def pieces(context: RunContext, places: Sequence[int], *, singly: bool = False) -> Sequence[Canvas]:
     """What carries these steps. Of a run that allows only so many steps at once, only so many are carried: each of
     them is followed by the next one."""
-    keys = [context.key(place) for place in places]
     if context.limited:
-        return [Single(key) for key in keys[: context.row.max_parallel]]
+        return [Single(place) for place in places[: context.row.max_parallel]]
     if singly or context.undoing:
-        return [Single(key) for key in keys]
-    return plan(keys, _graph(context), limits=LIMITS)
-
-
-def place_of(context: RunContext, key: str) -> int:
-    """The place of a key, of a compensation too. Raises KeyError."""
-    place = context.workings.stored.places.place_of.get(key)
-    if place is not None:
-        return place
-    return next(place for place in context.undoing if context.key(place) == key)
+        return [Single(place) for place in places]
+    return plan(places, context.workings.graph, limits=LIMITS)
 
 
 class Trip:
@@ -167,10 +157,6 @@ def _places(link: Mapping[str, Any]) -> list[int]:
     if link.get("task") != STEPS:
         return []
     return list(link["args"][1])
-
-
-def _graph(context: RunContext) -> Graph:
-    return context.workings.graph
 
 
 def _chunk_size(items: int, slow: bool) -> int:

@@ -21,10 +21,11 @@ from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import Runtime
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost
 from tasks.workflows.work.after import NOTHING, After
-from tasks.workflows.work.batches import Batch, Durations, Good
+from tasks.workflows.work.batches import Batch, Good
 from tasks.workflows.work.canvas import Trip
 from tasks.workflows.work.claiming import BATCH_S, MOST, Claims
 from tasks.workflows.work.contexts import Contexts, RunContext
+from tasks.workflows.work.durations import Durations
 from tasks.workflows.work.following import Following
 from tasks.workflows.work.leases import Lease, Leases
 from tasks.workflows.work.outcomes import Outcome, Succeeded
@@ -73,7 +74,7 @@ class Carrier:
         try:
             with self._db.autocommit() as tx:
                 context = self._contexts.of(tx, run_id)
-                if max(places, default=0) >= len(context.workings.stored.places):
+                if max(places, default=0) >= len(context.places):
                     context = self._contexts.of(tx, run_id, undoing=True)
         except NotFound:
             return 0

@@ -13,9 +13,9 @@ from tasks.workflows.rates import rates_of
 from tasks.workflows.store import runs, steps
 from tasks.workflows.store.steps import Claimed
 from tasks.workflows.work.after import After
-from tasks.workflows.work.batches import Durations
 from tasks.workflows.work.canvas import QUEUE, Trip
 from tasks.workflows.work.contexts import RunContext
+from tasks.workflows.work.durations import Durations
 from tasks.workflows.work.following import Following
 
 SLICE_S = 10.0
@@ -54,7 +54,7 @@ class Claims:
         left_s = BATCH_S
         for place in here[:MOST]:
             short_s = self._durations.short_s(context, place)
-            if short_s is not None and short_s < left_s and not self._rates.is_limited(context.action(place).kind):
+            if short_s is not None and short_s < left_s and not self._rates.is_limited(context.kind(place)):
                 own.append(place)
                 left_s -= short_s
         return own
@@ -112,7 +112,7 @@ class Claims:
             for child in context.children[place]
             if context.queue(child) == queue
             and not self._trip.joins(child)
-            and not self._rates.is_limited(context.action(child).kind)
+            and not self._rates.is_limited(context.kind(child))
         ]
 
     def keep(self, context: RunContext, ready: Sequence[int]) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ class Claims:
             kept = (
                 self._durations.short_s(context, place) is not None
                 and context.queue(place) == self._queue
-                and not self._rates.is_limited(context.action(place).kind)
+                and not self._rates.is_limited(context.kind(place))
                 and len(self.left) < MOST
                 and self.may_go_on()
             )
@@ -133,7 +133,7 @@ class Claims:
         """Those whose kind's rate allows another attempt now; the clock looks at the others when it does."""
         allowed = []
         for place in places:
-            kind = context.action(place).kind
+            kind = context.kind(place)
             wait_s = self._rates.acquire(kind) if self._rates.is_limited(kind) else 0.0
             if wait_s <= 0.0:
                 allowed.append(place)

@@ -1,4 +1,6 @@
-"""What a worker knows of a run: its row's constant part, and its definition by places. Kept for the runs at hand.
+"""What a worker knows of a run: its row's constant part, and its definition by places.
+
+The rows are kept of the runs at hand; definitions are kept by themselves (``stored.py``).
 
 Places behind the definition's own are compensations: a line in which each undoes one step.
 """
@@ -16,11 +18,13 @@ from tasks.db.pool import Transaction
 from tasks.workflows import definitions
 from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.deciding import map_action
-from tasks.workflows.definition.model import Action, StepDefinition
+from tasks.workflows.definition.model import Action, StepDefinition, WorkflowDefinition
+from tasks.workflows.places import Places
 from tasks.workflows.settling import Children
 from tasks.workflows.store import runs, steps
 from tasks.workflows.store.runs import RunRow
-from tasks.workflows.workings import Workings, workings_of
+from tasks.workflows.stored import StoredDefinition
+from tasks.workflows.workings import Workings
 
 _KEPT = 256
 
@@ -30,8 +34,23 @@ class RunContext:
     """A run as its worker sees it. ``undoing``: while it is compensated, which place each compensation undoes."""
 
     row: RunRow
-    workings: Workings
+    stored: StoredDefinition
     undoing: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def definition(self) -> WorkflowDefinition:
+        """What the run does."""
+        return self.stored.definition
+
+    @property
+    def places(self) -> Places:
+        """The definition's steps, without compensations."""
+        return self.stored.places
+
+    @property
+    def workings(self) -> Workings:
+        """What follows from the definition."""
+        return self.stored.workings
 
     @property
     def limited(self) -> bool:
@@ -41,11 +60,11 @@ class RunContext:
     @property
     def on_failure(self) -> str:
         """``fail_fast continue compensate``."""
-        return self.workings.stored.definition.on_failure
+        return self.definition.on_failure
 
     def step(self, place: int) -> StepDefinition:
         """The step of a place; of a compensation the step that it undoes."""
-        return self.workings.stored.places.steps[self.undoing.get(place, place)]
+        return self.places.steps[self.undoing.get(place, place)]
 
     def action(self, place: int) -> Action:
         """What is done there."""
@@ -58,11 +77,17 @@ class RunContext:
 
     def key(self, place: int) -> str:
         """The key of the row."""
-        key = self.step(place).key
-        return undo_key(key) if place in self.undoing else key
+        undone = self.undoing.get(place)
+        return self.places.keys[place] if undone is None else undo_key(self.places.keys[undone])
+
+    def kind(self, place: int) -> str:
+        """The kind of what is done there."""
+        return self.action(place).kind if place in self.undoing else self.places.traits[place].kind
 
     def queue(self, place: int) -> str:
         """Where messages about it go."""
+        if place not in self.undoing:
+            return self.workings.nodes[place].queue
         return self.step(place).queue or KINDS[self.action(place).kind].queue
 
     def item_queue(self, place: int) -> str:
@@ -71,30 +96,24 @@ class RunContext:
 
     def is_slow(self, place: int) -> bool:
         """Whether attempts at it, or at its items, are known to take long."""
-        action = self.action(place)
-        return KINDS[(map_action(action.arguments) if action.kind == "map" else action).kind].slow
+        kind = self.kind(place)
+        return KINDS[map_action(self.action(place).arguments).kind if kind == "map" else kind].slow
 
     def priority(self, place: int) -> int:
         """1 to 10, 10 the most urgent."""
-        return self.step(place).priority or self.row.priority
+        return self.places.traits[self.undoing.get(place, place)].priority or self.row.priority
 
     @property
     def children(self) -> Children:
         """By place, the places that wait for it."""
-        return _Line(self.undoing) if self.undoing else self.workings.stored.places.children
-
-    @property
-    def leaves(self) -> frozenset[int]:
-        """The places that nothing waits for."""
-        return frozenset({max(self.undoing)}) if self.undoing else self.workings.leaves
+        return _Line(self.undoing) if self.undoing else self.places.children
 
     def follower(self, place: int) -> int | None:
         """The place that alone waits for this one, and for nothing else."""
         if self.undoing:
             return None
-        places = self.workings.stored.places
-        below = places.children[place]
-        return below[0] if len(below) == 1 and len(places.parents[below[0]]) == 1 else None
+        below = self.places.children[place]
+        return below[0] if len(below) == 1 and len(self.places.parents[below[0]]) == 1 else None
 
     def reads(self, place: int) -> tuple[int, ...]:
         """The places whose results the expressions of this one read."""
@@ -143,30 +162,33 @@ class Contexts:
     """The runs that this process worked on last; made by ``Runtime.kept``."""
 
     def __init__(self, _runtime: object) -> None:
-        self._kept: OrderedDict[UUID, RunContext] = OrderedDict()
+        self._kept: OrderedDict[UUID, tuple[RunRow, Mapping[int, int]]] = OrderedDict()
         # Of the lab's worker many threads come here.
         self._lock = threading.Lock()
 
     def of(self, tx: Transaction, run_id: UUID, *, undoing: bool = False) -> RunContext:
         """The context of a run, read where it is not at hand; ``undoing``: with compensations. Raises NotFound."""
+        row, undone = self._known(run_id, undoing) or self._read(tx, run_id, undoing)
+        return RunContext(row, definitions.by_id(tx, row.definition_id), undone)
+
+    def _known(self, run_id: UUID, undoing: bool) -> tuple[RunRow, Mapping[int, int]] | None:
         with self._lock:
             known = self._kept.get(run_id)
-            if known is not None and (known.undoing or not undoing):
-                self._kept.move_to_end(run_id)
-                return known
+            if known is None or (undoing and not known[1]):
+                return None
+            self._kept.move_to_end(run_id)
+            return known
+
+    def _read(self, tx: Transaction, run_id: UUID, undoing: bool) -> tuple[RunRow, Mapping[int, int]]:
         row = runs.context(tx, run_id)
         rows = tx.all(steps.QUERIES["compensations"], {"run_id": run_id}) if undoing else []
-        made = RunContext(
-            row,
-            workings_of(definitions.by_id(tx, row.definition_id)),
-            {each["place"]: each["compensates"] for each in rows},
-        )
+        read = row, {each["place"]: each["compensates"] for each in rows}
         if row.started_at is not None:  # until then it may still change
             with self._lock:
-                self._kept[run_id] = made
+                self._kept[run_id] = read
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
-        return made
+        return read
 
     def forget(self, run_id: UUID) -> None:
         """The run enters another life: it is tried again, or compensated."""

@@ -61,9 +61,10 @@ def complete_in(
 
 def settle(tx: Transaction, context: RunContext, ends: Mapping[int, End], unsettled: Sequence[int] = ()) -> After:
     """Carries the ends of steps that were not completed down the graph."""
-    changed = steps.settle(tx, context.row.id, context.children, ends, unsettled)
-    over = sum(place in context.leaves for place, state in changed.items() if state in ("skipped", "cancelled"))
-    over += sum(place in context.leaves for place in ends)
+    below = context.children
+    changed = steps.settle(tx, context.row.id, below, ends, unsettled)
+    over = sum(not below[place] for place, state in changed.items() if state in ("skipped", "cancelled"))
+    over += sum(not below[place] for place in ends)
     finish = False
     if over:
         row = tx.one(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -33,7 +32,7 @@ def begin(tx: Transaction, contexts: Contexts, run_id: UUID) -> Changed | None:
 
 def may_begin(tx: Transaction, context: RunContext) -> bool:
     """Whether the run's concurrency key has a place; until the transaction ends nobody else takes it."""
-    concurrency = context.workings.stored.definition.concurrency
+    concurrency = context.definition.concurrency
     limit = concurrency.limit if concurrency else 0
     return runs.may_begin(tx, context.row.name, context.row.concurrency_key, limit)
 
@@ -56,15 +55,14 @@ def finish(tx: Transaction, settings: Settings, contexts: Contexts, run_id: UUID
     if look.state != "running":
         return None
     context = contexts.of(tx, run_id)
-    rows = tx.all(steps.QUERIES.prepared("states"), {"run_id": run_id})
-    broken = [row["key"] for row in rows if row["state"] in BLOCKING]
-    if any(row["state"] == "cancelled" for row in rows):
-        shown = ", ".join(broken[:20])
+    trouble = tx.one(steps.QUERIES.prepared("trouble"), {"run_id": run_id, "states": sorted(BLOCKING)})
+    if trouble is not None and trouble["cancelled"]:
+        shown = ", ".join(trouble["first"])
         return runs.change(
             tx, run_id, "failed", sources=("running",), leaves=0, error_code="StepsFailed", error=f"steps: {shown}"
         )
     try:
-        output = _output(tx, settings, context, rows)
+        output = _output(tx, settings, context)
     except ExpressionError as problem:
         return runs.change(
             tx,
@@ -91,13 +89,15 @@ def call_off(
     return changed
 
 
-def _output(tx: Transaction, settings: Settings, context: RunContext, rows: list[dict[str, Any]]) -> bytes:
-    results = steps.results(tx, context.row.id, context.workings.output_reads)
-    values: dict[str, Any] = {
-        row["key"]: {"state": row["state"], "output": results.get(row["place"], (None, None))[1]} for row in rows
-    }
+def _output(tx: Transaction, settings: Settings, context: RunContext) -> bytes:
+    places, workings = context.places, context.workings
+    results = steps.results(tx, context.row.id, workings.output_reads)
+    values = {places.keys[place]: {"state": state, "output": output} for place, (state, output) in results.items()}
     output = run_output(
-        context.workings.stored.definition, {"input": context.row.input, "run": context.scope(), "steps": values}
+        context.definition,
+        [places.steps[place] for place in workings.giving],
+        (places.keys[place] for place in places.leaves),
+        {"input": context.row.input, "run": context.scope(), "steps": values},
     )
     text = orjson.dumps(output)
     if len(text) > settings.workflow_output_limit_bytes:

@@ -222,7 +222,7 @@ def _values(context: RunContext, results: Results) -> Values:
 
 def _branch(context: RunContext, action: Action, values: Values) -> Succeeded:
     keys = deciding.chosen(action.arguments, values)
-    place_of = context.workings.stored.places.place_of
+    place_of = context.places.place_of
     named = {key for case in action.arguments["cases"] for key in case["then"]}
     named.update(action.arguments.get("otherwise", ()))
     choice = End("succeeded", frozenset(place_of[key] for key in named), frozenset(place_of[key] for key in keys))

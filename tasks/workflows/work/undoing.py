@@ -29,10 +29,10 @@ def begin_undoing(
         Conflict: the run's state does not allow it.
     """
     run_id = context.row.id
-    stored_steps = context.workings.stored.places.steps
+    stored_steps, traits = context.places.steps, context.places.traits
     tx.execute(steps.QUERIES["drop_compensations"], {"run_id": run_id})
     found = [row["place"] for row in tx.all(steps.QUERIES["to_undo"], {"run_id": run_id})]
-    undoable = [place for place in found if stored_steps[place].compensate is not None]
+    undoable = [place for place in found if traits[place].is_undone]
     last = tx.one(steps.QUERIES["last_place"], {"run_id": run_id}) or {"place": 0}
     rows = []
     for number, place in enumerate(undoable):

@@ -193,7 +193,7 @@ def _wait(
 
 
 def _complete(tx: Transaction, context: RunContext, done: Done, token: UUID) -> After:
-    ways = Ways(context.children, context.leaves, (), new_id(), LOOK_AGAIN_S)
+    ways = Ways(context.children, (), new_id(), LOOK_AGAIN_S)
     return complete_in(tx, context, [done], token, ways)
 
 

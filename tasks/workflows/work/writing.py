@@ -39,7 +39,7 @@ class Writer:
         """running → succeeded, all of these or none. One of the ``candidates`` that becomes ready by it is claimed at
         once under ``next_token``."""
         lease_s = self._settings.workflow_lease_s
-        ways = Ways(context.children, context.leaves, candidates, next_token, lease_s)
+        ways = Ways(context.children, candidates, next_token, lease_s)
         if context.workings.plain and not effects and choice is None:
             follower = context.follower(done[0].place) if len(done) == 1 else None
             with self._db.autocommit() as tx:

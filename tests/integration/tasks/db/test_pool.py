@@ -52,6 +52,15 @@ def test_a_savepoint_undoes_its_block_alone(db: Database) -> None:
     assert _things(db) == [1, 3]
 
 
+def test_rows_come_one_by_one(db: Database) -> None:
+    with db.transaction() as tx:
+        tx.execute("INSERT INTO things SELECT generate_series(1, 5)")
+        rows = tx.each("SELECT n FROM things WHERE n > %(least)s ORDER BY n", {"least": 2})
+        assert next(rows) == {"n": 3}
+        assert list(rows) == [{"n": 4}, {"n": 5}]
+        assert list(tx.each("SELECT n FROM things WHERE n > 5")) == []
+
+
 def test_a_session_ends_with_its_advisory_locks(db: Database) -> None:
     take = "SELECT pg_try_advisory_lock(1, 2) AS got"
     with db.session() as one, db.session() as two:

@@ -14,10 +14,10 @@ from tasks.runtime import Runtime
 from tasks.settings import Settings
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.submitting import Submission
-from tasks.workflows.work.batches import Durations
 from tasks.workflows.work.canvas import Sender, Trip
 from tasks.workflows.work.claiming import Claims
 from tasks.workflows.work.contexts import Contexts, RunContext
+from tasks.workflows.work.durations import Durations
 from tasks.workflows.work.following import Following
 from tests.integration.tasks.workflows.submitting import Runs
 

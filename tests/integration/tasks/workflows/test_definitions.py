@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -14,7 +15,8 @@ from tasks.db.pool import Database
 from tasks.errors import Conflict, NotFound, ValidationFailed
 from tasks.workflows import definitions
 from tasks.workflows.definition.model import WorkflowDefinition
-from tasks.workflows.definition.parse import parse_definition
+from tasks.workflows.definition.parse import content_hash, parse_definition, to_snapshot
+from tasks.workflows.stored import Kept
 
 SHIP = parse_definition(
     {
@@ -69,6 +71,34 @@ def test_without_a_version_the_next_number_is_given_where_the_content_is_new(db:
     assert definitions.get(db, "a").version == "3"
     assert definitions.get(db, "a", "1").id == first.id
     assert [row["version"] for row in definitions.versions(db, "a").items] == ["3", "2026.1", "2", "1"]
+
+
+def test_many_steps_are_read_as_they_were_stored_and_never_all_at_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 5000
+    steps: list[dict[str, Any]] = [
+        {"key": f"s{n}", "kind": "task", "needs": [f"s{n + 7}"] if n + 7 < count else [], "with": {"task": "t"}}
+        for n in range(count)
+    ]
+    steps[3] |= {"outputs": {"three": "${{ output }}"}, "with": {"task": "t", "args": {"x": 1.5, "ü": [None, True]}}}
+    large = parse_definition({"name": "large", "metadata": {"a": 1}, "steps": steps})
+    stored, _ = definitions.put(db, large)
+    monkeypatch.setattr(definitions, "_kept", Kept())
+    tracemalloc.start()
+    try:
+        again = definitions.get(db, "large")
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert again == replace(stored, created_at=again.created_at)
+    assert again.definition == replace(large, version="1")
+    assert again.content_hash == content_hash(again.definition) == content_hash(large)
+    assert again.places.keys[0] == f"s{count - 7}"
+    text_bytes = len(to_snapshot(large))
+    assert kept < 3 * text_bytes
+    assert most < 6 * text_bytes, "as objects they would take 9 times their text and more"
+    assert again.size_bytes > kept
 
 
 def test_a_version_never_changes(db: Database) -> None:

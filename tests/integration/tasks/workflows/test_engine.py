@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.workflows import definitions
+from tasks.workflows.definition.form import LARGE
 from tasks.workflows.definition.parse import parse_definition
 from tests.integration.tasks.workflows.engine import Engine
 
@@ -51,6 +52,41 @@ def test_a_wide_fan_out_meets_again(engine: Engine) -> None:
     assert engine.wait(run_id)["output"] == {"sum": {"n": 199}}
     assert set(engine.effects(run_id).values()) == {1}
     assert len(engine.effects(run_id)) == 200
+
+
+def test_a_run_of_many_steps_chooses_reads_gives_and_is_undone_like_any_other(engine: Engine) -> None:
+    many = LARGE + 1
+
+    def undo(key: str) -> dict[str, Any]:
+        return {
+            "kind": "task",
+            "with": {"task": "test.effect", "args": {"value": f"${{{{ steps.{key}.output.n }}}}"}},
+        }
+
+    choose = {
+        "key": "choose",
+        "kind": "branch",
+        "needs": ["w0"],
+        "with": {"cases": [{"when": "steps.w0.output.n == 7", "then": ["end"]}], "otherwise": ["other"]},
+    }
+    each = {
+        "over": "input.items",
+        "step": {"kind": "task", "with": {"task": "test.echo", "args": {"i": "${{ item }}"}}},
+    }
+    steps = [
+        task("end", "test.echo", ("choose", "map"), args={"x": "${{ steps.map.output[1].i }}"}),
+        task("other", "test.echo", ("choose",), outputs={"never": "${{ output }}"}),
+        {"key": "map", "kind": "map", "needs": [f"w{n}" for n in range(many)], "with": each},
+        choose,
+        *(task(f"w{n}", "test.echo", args={"n": n + 7}, compensate=undo(f"w{n}")) for n in range(many)),
+    ]
+    steps[-1] |= {"outputs": {"last": "${{ output.n }}"}}
+    run_id = engine.submit({"steps": steps, "outputs": {"end": "${{ steps.end.output.x }}"}}, {"items": [1, 2]})
+    assert engine.wait(run_id)["output"] == {"end": 2, "last": many + 6}
+    assert engine.steps(run_id)["other"] == "skipped"
+    engine.service.compensate(run_id, "test")
+    assert engine.wait(run_id, "compensated")["error"] is None
+    assert engine.effects(run_id) == {f"undo:w{n}": 1 for n in range(many)}
 
 
 def test_a_failed_attempt_is_made_again_and_its_words_are_clean(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.workflows.definition.model import Action, StepDefinition, WorkflowDefinition
 from tasks.workflows.places import Places
+from tasks.workflows.traits import Traits
 
 
 def definition_of(needs: dict[str, Sequence[str]]) -> WorkflowDefinition:
@@ -25,9 +26,9 @@ def test_steps_keep_the_order_in_which_they_were_written_where_they_can() -> Non
     written = {"a": (), "b": ("a",), "x": (), "c": ("b", "a"), "y": ("x",)}
     places = Places.of(definition_of(written))
     assert [step.key for step in places.steps] == list(written)
-    assert places.parents == ((), (0,), (), (0, 1), (2,))
-    assert places.children == ((1, 3), (3,), (4,), (), ())
-    assert places.leaves == (3, 4)
+    assert tuple(places.parents) == ((), (0,), (), (0, 1), (2,))
+    assert tuple(places.children) == ((1, 3), (3,), (4,), (), ())
+    assert list(places.leaves) == [3, 4]
     assert places.edges == [(0, 1), (0, 3), (1, 3), (2, 4)]
 
 
@@ -55,6 +56,8 @@ def test_every_step_has_one_place_after_its_parents(needs: dict[str, Sequence[st
     assert sorted(places.place_of) == sorted(needs)
     for place, step in enumerate(places.steps):
         assert places.place_of[step.key] == place
+        assert places.keys[place] == step.key
+        assert places.traits[place] == Traits("task")
         assert set(keys(places, places.parents[place])) == set(needs[step.key])
         assert all(parent < place for parent in places.parents[place])
         assert set(keys(places, places.children[place])) == {key for key in needs if step.key in needs[key]}

@@ -7,98 +7,107 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.workflows.adjacency import Adjacency
 from tasks.workflows.pieces import Bundle, Canvas, Chain, Chord, Chunk, Close, Graph, Limits, Node, Single
 from tasks.workflows.plan import plan, plan_map
 
+TASK = Node("task", "q")
+S, A, B, C, D, J, K, L = range(8)
 
-def graph_of(needs: dict[str, Sequence[str]], **nodes: Node) -> Graph:
-    return Graph.of([nodes.get(key) or Node(key, "task", "q") for key in needs], needs)
+
+def graph_of(needs: dict[int, Sequence[int]], nodes: dict[int, Node] | None = None) -> Graph:
+    """Of all places up to the greatest; those of which nothing is said need nothing."""
+    parents = Adjacency.of(needs.get(place, ()) for place in range(max(needs) + 1))
+    return Graph([(nodes or {}).get(place, TASK) for place in range(len(parents))], parents, parents.inverse())
 
 
-def line(*keys: str) -> Single | Chain:
-    return Single(keys[0]) if len(keys) == 1 else Chain(tuple(map(Single, keys)))
+def line(*places: int) -> Single | Chain:
+    return Single(places[0]) if len(places) == 1 else Chain(tuple(map(Single, places)))
 
 
 def test_a_line_is_a_chain() -> None:
-    graph = graph_of({"a": (), "b": ("a",), "c": ("b",)})
-    assert plan(["a"], graph) == (line("a", "b", "c"),)
-    assert plan(["b"], graph) == (line("b", "c"),)
+    graph = graph_of({A: (), B: (A,), C: (B,)})
+    assert plan([A], graph) == (line(A, B, C),)
+    assert plan([B], graph) == (line(B, C),)
 
 
 def test_a_fan_out_that_meets_again_is_a_chord() -> None:
-    graph = graph_of({"s": (), "a": ("s",), "b": ("s",), "b2": ("b",), "j": ("a", "b2"), "k": ("j",), "l": ("k",)})
-    chord = Chord((line("b", "b2"), Single("a")), line("j", "k"))
-    assert plan(["a", "b"], graph, pending={"j": 2, "b2": 1}) == (chord,)
-    assert plan(["s"], graph) == (Chain((Single("s"), chord)),)
+    graph = graph_of({S: (), A: (S,), B: (S,), C: (B,), J: (A, C), K: (J,), L: (K,)})
+    chord = Chord((line(B, C), Single(A)), line(J, K))
+    assert plan([A, B], graph, pending={J: 2, C: 1}) == (chord,)
+    assert plan([S], graph) == (Chain((Single(S), chord)),)
 
 
 def test_a_wide_fan_out_is_not_embedded_in_its_source() -> None:
-    keys = [f"b{i}" for i in range(100)]
-    graph = graph_of({"s": (), **dict.fromkeys(keys, ("s",)), "j": keys})
-    assert plan(["s"], graph) == (Single("s"),)
-    assert plan(keys, graph) == (Chord(tuple(map(Single, keys)), Single("j")),)
-    packed = plan(keys, graph, limits=Limits(bundle=10, spread=5))
-    assert packed == (Chord(tuple(Bundle(tuple(keys[i : i + 10])) for i in range(0, 100, 10)), Single("j")),)
-    assert len(plan(keys[:3], graph, limits=Limits(bundle=10))) == 3, "few steps are not bundled"
-    assert plan(keys, graph, limits=Limits(width=99)) == tuple(map(Single, keys)), "the join is left to completion"
+    branches, join = range(1, 101), 101
+    graph = graph_of({S: (), **dict.fromkeys(branches, (S,)), join: branches})
+    assert plan([S], graph) == (Single(S),)
+    assert plan(branches, graph) == (Chord(tuple(map(Single, branches)), Single(join)),)
+    packed = plan(branches, graph, limits=Limits(bundle=10, spread=5))
+    bundles = tuple(Bundle(tuple(branches[i : i + 10])) for i in range(0, 100, 10))
+    assert packed == (Chord(bundles, Single(join)),)
+    assert len(plan(branches[:3], graph, limits=Limits(bundle=10))) == 3, "few steps are not bundled"
+    alone = tuple(map(Single, branches))
+    assert plan(branches, graph, limits=Limits(width=99)) == alone, "the join is left to completion"
 
 
 def test_an_n_shaped_graph_keeps_its_parallelism() -> None:
-    graph = graph_of({"a": (), "b": (), "c": ("a",), "d": ("a", "b")})
-    assert plan(["a", "b"], graph) == (Chord((Single("a"), Single("b")), Single("d")),)
-    assert plan(["c"], graph) == (Single("c"),)
+    graph = graph_of({A: (), B: (), C: (A,), D: (A, B)})
+    assert plan([A, B], graph) == (Chord((Single(A), Single(B)), Single(D)),)
+    assert plan([C], graph) == (Single(C),)
 
 
 def test_a_join_that_waits_for_something_else_too_is_not_carried() -> None:
-    graph = graph_of({"a": (), "b": (), "x": (), "j": ("a", "b", "x")})
-    assert plan(["a", "b"], graph) == (Single("a"), Single("b"))
-    assert plan(["a", "b"], graph, pending={"j": 2}) == (Chord((Single("a"), Single("b")), Single("j")),)
-    assert plan(["x"], graph, pending={"j": 1}) == (line("x", "j"),)
+    graph = graph_of({A: (), B: (), C: (), J: (A, B, C)})
+    assert plan([A, B], graph) == (Single(A), Single(B))
+    assert plan([A, B], graph, pending={J: 2}) == (Chord((Single(A), Single(B)), Single(J)),)
+    assert plan([C], graph, pending={J: 1}) == (line(C, J),)
 
 
 def test_steps_that_wait_and_other_queues_end_a_piece() -> None:
-    waits = Node("b", "wait", "q", ends_piece=True)
-    other = Node("b", "task", "other")
-    needs = {"a": (), "b": ("a",), "c": ("b",)}
-    assert plan(["a"], graph_of(needs, b=waits)) == (line("a", "b"),)
-    assert plan(["b"], graph_of(needs, b=waits)) == (Single("b"),)
-    assert plan(["a"], graph_of(needs, b=other)) == (Single("a"),)
-    diamond = {"s": (), "a": ("s",), "b": ("s",), "j": ("a", "b")}
-    assert plan(["s"], graph_of(diamond, b=waits)) == (Single("s"),)
-    assert plan(["a", "b"], graph_of(diamond, b=waits)) == (Single("a"), Single("b"))
+    waits = {B: Node("wait", "q", ends_piece=True)}
+    other = {B: Node("task", "other")}
+    needs: dict[int, Sequence[int]] = {A: (), B: (A,), C: (B,)}
+    assert plan([A], graph_of(needs, waits)) == (line(A, B),)
+    assert plan([B], graph_of(needs, waits)) == (Single(B),)
+    assert plan([A], graph_of(needs, other)) == (Single(A),)
+    diamond: dict[int, Sequence[int]] = {S: (), A: (S,), B: (S,), J: (A, B)}
+    assert plan([S], graph_of(diamond, waits)) == (Single(S),)
+    assert plan([A, B], graph_of(diamond, waits)) == (Single(A), Single(B))
 
 
 def test_slow_steps_travel_alone_and_the_others_beside_them_in_bundles() -> None:
-    keys = [f"b{i}" for i in range(40)]
-    slow = {key: Node(key, "ai", "q", slow=True) for key in keys[:20]}
+    places, join = range(40), 40
+    slow = dict.fromkeys(places[:20], Node("ai", "q", slow=True))
     limits = Limits(bundle=10, spread=2)
-    bundles = (Bundle(tuple(keys[20:30])), Bundle(tuple(keys[30:])))
-    alone = tuple(map(Single, keys[:20]))
-    assert plan(keys, graph_of(dict.fromkeys(keys, ()), **slow), limits=limits) == (*alone, *bundles)
-    meeting = graph_of({**dict.fromkeys(keys, ()), "j": keys}, **slow)
-    assert plan(keys, meeting, limits=limits) == (Chord((*alone, *bundles), Single("j")),)
+    bundles = (Bundle(tuple(places[20:30])), Bundle(tuple(places[30:])))
+    alone = tuple(map(Single, places[:20]))
+    assert plan(places, graph_of(dict.fromkeys(places, ()), slow), limits=limits) == (*alone, *bundles)
+    meeting = graph_of({join: places}, slow)
+    assert plan(places, meeting, limits=limits) == (Chord((*alone, *bundles), Single(join)),)
 
 
 def test_higher_priority_goes_first() -> None:
-    graph = graph_of({"a": (), "b": (), "c": ()}, b=Node("b", "task", "q", priority=9))
-    assert plan(["a", "b", "c"], graph) == (Single("b"), Single("a"), Single("c"))
+    graph = graph_of({A: (), B: (), C: ()}, {B: Node("task", "q", priority=9)})
+    assert plan([A, B, C], graph) == (Single(B), Single(A), Single(C))
 
 
 def test_a_step_named_twice_is_carried_once_and_an_unknown_one_is_an_error() -> None:
-    graph = graph_of({"a": ()})
-    assert plan(["a", "a"], graph) == (Single("a"),)
-    with pytest.raises(KeyError):
-        plan(["z"], graph)
+    graph = graph_of({A: ()})
+    assert plan([A, A], graph) == (Single(A),)
+    for unknown in (B, -1):
+        with pytest.raises(IndexError):
+            plan([unknown], graph)
 
 
 def test_a_line_of_ten_thousand_travels_in_pieces_and_in_linear_time() -> None:
-    keys = [f"s{i}" for i in range(10_000)]
-    graph = graph_of({key: keys[max(0, i - 1) : i] for i, key in enumerate(keys)})
+    places = range(10_000)
+    graph = graph_of({place: places[max(0, place - 1) : place] for place in places})
     began, at, pieces = time.perf_counter(), 0, 0
-    while at < len(keys):
-        (piece,) = plan([keys[at]], graph)
+    while at < len(places):
+        (piece,) = plan([at], graph)
         carried = list(steps(piece))
-        assert carried == keys[at : at + 32]
+        assert carried == list(places[at : at + 32])
         at, pieces = at + len(carried), pieces + 1
     assert pieces == 313
     assert time.perf_counter() - began < 2
@@ -119,46 +128,46 @@ def test_limits_that_make_no_sense_are_refused() -> None:
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[Graph, set[str], list[str], Limits]:
+def situations(draw: st.DrawFn) -> tuple[Graph, set[int], list[int], Limits]:
     """A random graph, a set of steps that are done (with all of their ancestors), and some of what is then ready."""
-    size = draw(st.integers(1, 40))
-    keys = [f"s{i}" for i in range(size)]
+    places = range(draw(st.integers(1, 40)))
     dense = draw(st.sampled_from([1, 1, 2, 3]))
-    needs = {
-        key: draw(st.lists(st.sampled_from(keys[max(0, i - 8) : i]), max_size=dense, unique=True)) if i else []
-        for i, key in enumerate(keys)
+    needs: dict[int, Sequence[int]] = {
+        place: draw(st.lists(st.sampled_from(places[max(0, place - 8) : place]), max_size=dense, unique=True))
+        if place
+        else []
+        for place in places
     }
-    nodes = [
-        Node(
-            key,
+    nodes = {
+        place: Node(
             "task",
             draw(st.sampled_from(["q", "q", "q", "other"])),
             draw(st.sampled_from([5, 5, 5, 1, 9])),
             draw(st.sampled_from([False] * 7 + [True])),
         )
-        for key in keys
-    ]
-    done: set[str] = set()
-    for key in keys:
-        if done.issuperset(needs[key]) and draw(st.booleans()):
-            done.add(key)
-    open_now = [key for key in keys if key not in done and done.issuperset(needs[key])]
+        for place in places
+    }
+    done: set[int] = set()
+    for place in places:
+        if done.issuperset(needs[place]) and draw(st.booleans()):
+            done.add(place)
+    open_now = [place for place in places if place not in done and done.issuperset(needs[place])]
     ready = draw(st.permutations(open_now)) if draw(st.booleans()) else open_now
     most = draw(st.integers(2, 12))
     body = draw(st.integers(1, most - 1))
     limits = Limits(
         steps=most, width=draw(st.integers(2, 6)), body=body, bundle=draw(st.integers(1, most - body)), spread=2
     )
-    return Graph.of(nodes, needs), done, list(ready), limits
+    return graph_of(needs, nodes), done, list(ready), limits
 
 
-def steps(canvas: Canvas) -> Iterator[str]:
+def steps(canvas: Canvas) -> Iterator[int]:
     """The steps of a canvas, in the order of its text."""
     match canvas:
-        case Single(key):
-            yield key
-        case Bundle(keys):
-            yield from keys
+        case Single(place):
+            yield place
+        case Bundle(places):
+            yield from places
         case Chain(parts):
             for part in parts:
                 yield from steps(part)
@@ -169,14 +178,14 @@ def steps(canvas: Canvas) -> Iterator[str]:
             raise AssertionError(f"{canvas} in a plan of steps")
 
 
-def before(canvas: Canvas, above: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
+def before(canvas: Canvas, above: frozenset[int] = frozenset()) -> Iterator[tuple[int, frozenset[int]]]:
     """Each step of a canvas with the steps that are certain to come before it."""
     match canvas:
-        case Single(key):
-            yield key, above
-        case Bundle(keys):
-            for key in keys:
-                yield key, above
+        case Single(place):
+            yield place, above
+        case Bundle(places):
+            for place in places:
+                yield place, above
         case Chain(parts):
             for part in parts:
                 yield from before(part, above)
@@ -196,21 +205,21 @@ def messages(canvas: Canvas) -> list[int]:
 
 @settings(deadline=None)
 @given(situations(), st.booleans())
-def test_promises_on_random_graphs(situation: tuple[Graph, set[str], list[str], Limits], knows: bool) -> None:
+def test_promises_on_random_graphs(situation: tuple[Graph, set[int], list[int], Limits], knows: bool) -> None:
     graph, done, ready, limits = situation
-    open_parents = {key: [p for p in above if p not in done] for key, above in graph.parents.items()}
-    pending = {key: len(above) for key, above in open_parents.items()} if knows else None
+    open_parents = {place: [p for p in above if p not in done] for place, above in enumerate(graph.parents)}
+    pending = {place: len(above) for place, above in open_parents.items()} if knows else None
     pieces = plan(ready, graph, pending=pending, limits=limits)
-    carried = [key for piece in pieces for key in steps(piece)]
+    carried = [place for piece in pieces for place in steps(piece)]
     assert len(carried) == len(set(carried)), "carried twice"
     assert set(ready) <= set(carried)
     assert done.isdisjoint(carried)
     for piece in pieces:
-        for key, above in before(piece):
-            assert above.issuperset(open_parents[key]), "carried before its parents"
-            for parent in set(graph.parents[key]) & above:
+        for place, above in before(piece):
+            assert above.issuperset(open_parents[place]), "carried before its parents"
+            for parent in set(graph.parents[place]) & above:
                 assert not graph.nodes[parent].ends_piece
-                assert graph.nodes[parent].queue == graph.nodes[key].queue
+                assert graph.nodes[parent].queue == graph.nodes[place].queue
         well_formed(piece, limits)
         assert max(messages(piece)) <= limits.steps
     assert sum(n for piece in pieces for n in messages(piece)) <= (1 + limits.body) * len(carried)
@@ -228,39 +237,37 @@ def well_formed(canvas: Canvas, limits: Limits) -> None:
         assert all(isinstance(part, Single) for part in canvas.parts[:-1])
         assert isinstance(canvas.parts[-1], Single | Chord)
     if isinstance(canvas, Bundle):
-        assert 2 <= len(canvas.keys) <= limits.bundle
+        assert 2 <= len(canvas.places) <= limits.bundle
 
 
 @settings(deadline=None)
 @given(situations())
-def test_every_graph_is_carried_to_its_end(situation: tuple[Graph, set[str], list[str], Limits]) -> None:
+def test_every_graph_is_carried_to_its_end(situation: tuple[Graph, set[int], list[int], Limits]) -> None:
     graph, _, _, limits = situation
-    done: set[str] = set()
+    done: set[int] = set()
     while len(done) < len(graph.nodes):
-        pending = {key: sum(p not in done for p in above) for key, above in graph.parents.items()}
-        ready = [key for key in graph.nodes if key not in done and not pending[key]]
-        carried = {key for piece in plan(ready, graph, pending=pending, limits=limits) for key in steps(piece)}
+        pending = {place: sum(p not in done for p in above) for place, above in enumerate(graph.parents)}
+        ready = [place for place in pending if place not in done and not pending[place]]
+        carried = {place for piece in plan(ready, graph, pending=pending, limits=limits) for place in steps(piece)}
         assert carried
         assert carried.isdisjoint(done)
         done |= carried
 
 
 def test_map_items_travel_as_chunks() -> None:
-    assert plan_map("m", range(10), chunk=4) == Chord(
-        (Chunk("m", ((0, 4),)), Chunk("m", ((4, 8),)), Chunk("m", ((8, 10),))), Close("m")
+    assert plan_map(7, range(10), chunk=4) == Chord(
+        (Chunk(7, ((0, 4),)), Chunk(7, ((4, 8),)), Chunk(7, ((8, 10),))), Close(7)
     )
-    assert plan_map("m", [], chunk=4) == Close("m")
-    assert plan_map("m", [3], chunk=4) == Chain((Chunk("m", ((3, 4),)), Close("m")))
-    assert plan_map("m", [0, 1, 5, 9], chunk=3) == Chord(
-        (Chunk("m", ((0, 2), (5, 6))), Chunk("m", ((9, 10),))), Close("m")
-    )
+    assert plan_map(7, [], chunk=4) == Close(7)
+    assert plan_map(7, [3], chunk=4) == Chain((Chunk(7, ((3, 4),)), Close(7)))
+    assert plan_map(7, [0, 1, 5, 9], chunk=3) == Chord((Chunk(7, ((0, 2), (5, 6))), Chunk(7, ((9, 10),))), Close(7))
 
 
 @pytest.mark.parametrize("wrong", [{"items": [1, 1]}, {"items": [2, 1]}, {"items": [-1]}, {"chunk": 0}])
 def test_map_items_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     arguments: dict[str, object] = {"items": [0], "chunk": 1} | wrong
     with pytest.raises(ValueError, match=r"at least|ascend"):
-        plan_map("m", **arguments)  # type: ignore[arg-type]
+        plan_map(7, **arguments)  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
@@ -272,14 +279,14 @@ def test_map_items_that_make_no_sense_are_refused(wrong: dict[str, object]) -> N
 )
 def test_map_promises(items: set[int], chunk: int, max_parallel: int | None, limits: Limits) -> None:
     todo = sorted(items)
-    canvas = plan_map("m", todo, chunk=chunk, max_parallel=max_parallel, limits=limits)
+    canvas = plan_map(7, todo, chunk=chunk, max_parallel=max_parallel, limits=limits)
     lanes: tuple[object, ...]
     match canvas:
-        case Close("m"):
+        case Close(7):
             lanes = ()
-        case Chain((*chunks, Close("m"))):
+        case Chain((*chunks, Close(7))):
             lanes = (Chain(tuple(chunks)) if len(chunks) > 1 else chunks[0],)
-        case Chord(header, Close("m")):
+        case Chord(header, Close(7)):
             lanes = header
         case _:
             raise AssertionError(canvas)

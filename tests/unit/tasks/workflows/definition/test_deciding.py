@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +12,11 @@ from tasks.workflows.definition.deciding import (
     is_wanted,
     map_action,
     map_items,
-    planning_graph,
     run_output,
 )
 from tasks.workflows.definition.model import Action
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.expressions.errors import EvaluationError, LimitExceeded
-from tasks.workflows.pieces import Chain, Chord, Single
-from tasks.workflows.plan import plan
 
 DEFINITION = """
 name: n
@@ -86,31 +84,14 @@ def test_a_maps_inner_step() -> None:
 def test_the_output_of_a_run() -> None:
     parsed = parse_definition(DEFINITION)
     scope = values(a=done({"x": 1}), b=done("b"), c=SKIPPED)
-    assert run_output(parsed, scope) == {"first": 1, "last": "b"}
+    a, _, c = parsed.steps
+    assert run_output(parsed, [a, c], ["b", "c"], scope) == {"first": 1, "last": "b"}
+    assert run_output(replace(parsed, outputs={}), [a, c], ["b", "c"], scope) == {"first": 1}
     with pytest.raises(EvaluationError):
-        run_output(parsed, values(a=done({}), b=done(1), c=SKIPPED))
+        run_output(parsed, [a, c], ["b", "c"], values(a=done({}), b=done(1), c=SKIPPED))
 
 
 def test_without_outputs_it_is_what_the_leaves_gave() -> None:
     steps = "[{key: a, kind: wait, with: {seconds: 0}}, {key: b, kind: wait, needs: [a], with: {seconds: 0}},"
     parsed = parse_definition("{name: n, steps: " + steps + " {key: c, kind: wait, with: {seconds: 0}}]}")
-    assert run_output(parsed, values(a=done(1), b=done(2), c=SKIPPED)) == {"b": 2}
-
-
-def test_the_planning_graph_knows_queues_and_priorities() -> None:
-    graph = planning_graph(parse_definition(DEFINITION))
-    assert (graph.nodes["a"].queue, graph.nodes["a"].priority) == ("workflows", 7)
-    assert (graph.nodes["b"].queue, graph.nodes["b"].priority) == ("slow", 2)
-    assert graph.children["a"] == ("b", "c")
-    assert plan(["a"], graph) == (Single("a"),)
-    diamond = parse_definition(
-        "{name: n, steps: ["
-        + ", ".join(
-            f"{{key: {key}, kind: task, needs: {needs}, with: {{task: t}}}}"
-            for key, needs in {"s": [], "x": ["s"], "y": ["s"], "j": ["x", "y"]}.items()
-        )
-        + "]}"
-    )
-    assert plan(["s"], planning_graph(diamond)) == (
-        Chain((Single("s"), Chord((Single("x"), Single("y")), Single("j")))),
-    )
+    assert run_output(parsed, [], ["b", "c"], values(b=done(2), c=SKIPPED)) == {"b": 2}
