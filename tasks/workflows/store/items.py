@@ -39,6 +39,15 @@ class ItemEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How many items were still held and have ended so; and how many of the map are open then, None where that did
+    not change: none has come to its end, or the map waits for them no more."""
+
+    count: int
+    open: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Of a map's items: how many are open, the first that failed and why, and what the outputs take."""
 
@@ -49,11 +58,13 @@ class Summary:
     bytes: int
 
 
-def begin(tx: Transaction, run_id: UUID, place: int, values: Sequence[Any]) -> None:
-    """Writes the items of a map, in the place of those of an earlier attempt."""
-    tx.execute(QUERIES["delete"], {"run_id": run_id, "place": place})
-    text = orjson.dumps(list(values)).decode()
-    tx.execute(QUERIES["insert"], {"run_id": run_id, "place": place, "items": text, "grace_s": 4 * GRACE_S})
+def begin(tx: Transaction, run_id: UUID, place: int, values: Sequence[Any]) -> int:
+    """Writes the items of a map; returns how many are open. Where its run is tried again, those that succeeded before
+    are kept, and the others are begun anew."""
+    parameters = {"run_id": run_id, "place": place, "items": orjson.dumps(list(values)).decode()}
+    if tx.one(QUERIES["any"], parameters) == {"found": True}:
+        tx.execute(QUERIES["drop"], parameters)
+    return tx.execute(QUERIES["insert"], {**parameters, "grace_s": 4 * GRACE_S})
 
 
 def claim(
@@ -81,9 +92,8 @@ def renew(tx: Transaction, run_id: UUID, place: int, indexes: Sequence[int], tok
     return tx.execute(QUERIES["renew"], parameters)
 
 
-def end(tx: Transaction, run_id: UUID, place: int, ends: Sequence[ItemEnd], token: UUID) -> int | None:
-    """running → what came of them, those that are still held; returns how many of the map are open then, None where
-    that did not change."""
+def end(tx: Transaction, run_id: UUID, place: int, ends: Sequence[ItemEnd], token: UUID) -> Ended:
+    """running → what came of them, those that are still held."""
     rows = [
         {
             "index": one.index,
@@ -97,7 +107,7 @@ def end(tx: Transaction, run_id: UUID, place: int, ends: Sequence[ItemEnd], toke
     ]
     parameters = {"run_id": run_id, "place": place, "rows": orjson.dumps(rows).decode(), "token": token}
     row = tx.one(QUERIES.prepared("end"), {**parameters, "indexes": [one.index for one in ends]})
-    return None if row is None else row["items_open"]
+    return Ended(0, None) if row is None else Ended(row["count"], row["items_open"])
 
 
 def open_indexes(tx: Transaction, run_id: UUID, place: int, limit: int) -> list[int]:

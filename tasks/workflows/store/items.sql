@@ -1,5 +1,18 @@
 -- The SQL of a map's items. Each is claimed and ends in its row; the step counts those that are open.
 
+-- name: any --
+SELECT EXISTS (SELECT FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s) AS found
+
+-- name: drop --
+-- Those of an earlier time, but what succeeded and is the same item still.
+WITH kept AS MATERIALIZED (
+    SELECT step_items.index FROM step_items
+    JOIN json_array_elements(%(items)s::json) WITH ORDINALITY AS given (item, number)
+      ON given.number = step_items.index + 1 AND given.item::jsonb = step_items.item
+    WHERE run_id = %(run_id)s AND place = %(place)s AND state = 'succeeded'
+)
+DELETE FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s AND index NOT IN (SELECT index FROM kept)
+
 -- name: insert --
 INSERT INTO step_items (run_id, place, index, item, due_at)
 SELECT %(run_id)s, %(place)s, (index - 1)::integer, item, now() + %(grace_s)s * interval '1 second'
@@ -27,9 +40,11 @@ WHERE run_id = %(run_id)s AND step_items.place = %(place)s AND step_items.index 
 RETURNING step_items.index, item, attempt
 
 -- name: renew --
+-- Nobody's any more once the map was called off.
 UPDATE step_items SET due_at = clock_timestamp() + %(lease_s)s * interval '1 second'
 WHERE run_id = %(run_id)s AND place = %(place)s AND index = ANY(%(indexes)s::integer[]) AND state = 'running'
   AND lease_token = %(token)s
+  AND EXISTS (SELECT FROM steps WHERE run_id = %(run_id)s AND place = %(place)s AND state = 'waiting')
 
 -- name: end --
 -- running -> succeeded | failed | retrying | ready, what is still held under the token; the step counts the ends. The
@@ -113,9 +128,6 @@ WHERE run_id = seen_run AND place = seen_place AND index = seen_index AND due_at
 UPDATE step_items SET due_at = NULL
 FROM unnest(%(run_ids)s::uuid[], %(places)s::integer[]) AS seen (seen_run, seen_place)
 WHERE run_id = seen_run AND place = seen_place AND due_at IS NOT NULL
-
--- name: delete --
-DELETE FROM step_items WHERE run_id = %(run_id)s AND place = %(place)s
 
 -- name: map_of --
 SELECT steps.state, runs.state AS run_state, steps.queue, steps.priority, steps.key

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from tasks.errors import NotFound
+from tasks.errors import DatabaseBusy, DatabaseUnavailable, NotFound
 from tasks.ids import new_id
 from tasks.queue import shutdown
 from tasks.runtime import Runtime
@@ -15,6 +16,7 @@ from tasks.workflows.definition.deciding import map_action
 from tasks.workflows.definition.model import RetryPolicy
 from tasks.workflows.store import items
 from tasks.workflows.store.items import ClaimedItem, ItemEnd, Ranges
+from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.endings import retry_delay_s, retry_policy
 from tasks.workflows.work.following import Following
@@ -23,9 +25,13 @@ from tasks.workflows.work.outcomes import Failed, Lost, Outcome, Released, Succe
 from tasks.workflows.work.performing import Performer
 from tasks.workflows.work.reading import Outputs
 
+log = logging.getLogger(__name__)
+
 _SLICE_S = 10.0
 _SHORT_S = 0.02
 _MOST = 64
+
+Done = tuple[ClaimedItem, Outcome]
 
 
 class ItemWork:
@@ -72,7 +78,7 @@ class ItemWork:
         run_id = context.row.id
         held = {one.index for one in claimed}
         results = self._outputs.of(context, place)
-        ends: list[ItemEnd] = []
+        done: list[Done] = []
         flushed_at = time.monotonic()
         with self._leases.hold(
             lambda tx: items.renew(tx, run_id, place, sorted(held), token, self._lease_s)
@@ -83,24 +89,64 @@ class ItemWork:
                 )
                 if isinstance(outcome, Lost):
                     continue
-                ends.append(_end(one, outcome, policy))
-                effects = outcome.effects if isinstance(outcome, Succeeded) else ()
-                if effects or one is claimed[-1] or time.monotonic() - flushed_at > _SHORT_S:
-                    self._write(context, place, ends, token, outcome)
-                    held.difference_update(end.index for end in ends)
-                    ends = []
+                done.append((one, outcome))
+                has_effects = isinstance(outcome, Succeeded) and bool(outcome.effects)
+                if has_effects or one is claimed[-1] or time.monotonic() - flushed_at > _SHORT_S:
+                    self._write(context, place, done, token, policy)
+                    held.difference_update(each.index for each, _ in done)
+                    done = []
                     flushed_at = time.monotonic()
 
-    def _write(self, context: RunContext, place: int, ends: Sequence[ItemEnd], token: UUID, last: Outcome) -> None:
+    def _write(self, context: RunContext, place: int, done: Sequence[Done], token: UUID, policy: RetryPolicy) -> None:
+        """Ends these items together, with their effects; where that can't be, each by itself."""
+        try:
+            is_last = self._end(context, place, done, token, policy)
+        except (DatabaseUnavailable, DatabaseBusy):
+            raise
+        except LeaseLost:
+            if len(done) > 1:
+                self._write_singly(context, place, done, token, policy)
+            else:
+                log.info(
+                    "item-lease-lost",
+                    extra={"run_id": str(context.row.id), "step": context.key(place), "item": done[0][0].index},
+                )
+        except Exception as problem:
+            if len(done) > 1:
+                self._write_singly(context, place, done, token, policy)
+                return
+            [(one, outcome)] = done
+            if not isinstance(outcome, Succeeded):
+                raise
+            # An effect that fails, or an output that PostgreSQL does not take, fails the attempt.
+            log.warning("item-not-completed", exc_info=True, extra={"run_id": str(context.row.id), "item": one.index})
+            self._write(context, place, [(one, self._performer.failed(problem))], token, policy)
+        else:
+            if is_last:
+                self._following.close(context, place)
+
+    def _write_singly(
+        self, context: RunContext, place: int, done: Sequence[Done], token: UUID, policy: RetryPolicy
+    ) -> None:
+        for each in done:
+            self._write(context, place, [each], token, policy)
+
+    def _end(self, context: RunContext, place: int, done: Sequence[Done], token: UUID, policy: RetryPolicy) -> bool:
+        """Whether they were the last of the map. Raises LeaseLost where one that has effects is held no more, or the
+        map was called off."""
+        ends = [_item_end(one, outcome, policy) for one, outcome in done]
+        effects = [each for _, outcome in done if isinstance(outcome, Succeeded) for each in outcome.effects]
         with self._db.transaction() as tx:
-            for effect in last.effects if isinstance(last, Succeeded) else ():
+            for effect in effects:
                 effect(tx)
-            open_items = items.end(tx, context.row.id, place, ends, token)
-        if open_items == 0:
-            self._following.close(context, place)
+            ended = items.end(tx, context.row.id, place, ends, token)
+            over = any(end.state in ("succeeded", "failed") for end in ends)
+            if (effects and ended.count < len(ends)) or (over and ended.open is None):
+                raise LeaseLost
+        return ended.open == 0
 
 
-def _end(one: ClaimedItem, outcome: Outcome, policy: RetryPolicy) -> ItemEnd:
+def _item_end(one: ClaimedItem, outcome: Outcome, policy: RetryPolicy) -> ItemEnd:
     match outcome:
         case Succeeded(output):
             return ItemEnd(one.index, "succeeded", output)

@@ -40,11 +40,12 @@ def begin_waiting(
         return _begin_child(tx, settings, context, claimed, token, waits, waits.child)
     if waits.items is not None and len(waits.items) == 0:
         return _complete(tx, context, Done(claimed.place, b"[]", waits.arguments), token)
-    delay_s = LOOK_AGAIN_S if waits.items is not None else waits.delay_s
-    _wait(tx, context, claimed, token, replace(waits, delay_s=delay_s))
     if waits.items is not None:
-        items.begin(tx, context.row.id, claimed.place, waits.items)
-        return After(items=True)
+        open_items = items.begin(tx, context.row.id, claimed.place, waits.items)
+        _wait(tx, context, claimed, token, replace(waits, delay_s=LOOK_AGAIN_S), open_items=open_items)
+        ended = None if open_items else items_ended(tx, settings, context, claimed.place)
+        return After(items=True) if ended is None else ended
+    _wait(tx, context, claimed, token, waits)
     if waits.waits_for == "signal":
         taken = _take(tx, context.row.id, claimed.place, waits.signal_name or "")
         if taken is not None:
@@ -173,7 +174,14 @@ def _submission(context: RunContext, child: Child) -> Submission:
 
 
 def _wait(
-    tx: Transaction, context: RunContext, claimed: Claimed, token: UUID, waits: Waits, child: Submitted | None = None
+    tx: Transaction,
+    context: RunContext,
+    claimed: Claimed,
+    token: UUID,
+    waits: Waits,
+    *,
+    child: Submitted | None = None,
+    open_items: int | None = None,
 ) -> None:
     must(
         steps.change(
@@ -185,7 +193,7 @@ def _wait(
             delay_s=waits.delay_s,
             waits_for=waits.waits_for,
             signal_name=waits.signal_name,
-            items_open=None if waits.items is None else len(waits.items),
+            items_open=open_items,
             child_run_id=child.run_id if child else None,
             arguments=waits.arguments,
         )

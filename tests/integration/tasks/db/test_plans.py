@@ -199,6 +199,8 @@ CASES += [
     (STORE, "aside.sql", "runs", SOME),
     (STORE, "aside.sql", "items", SOME),
     (STORE, "items.sql", "claim", {**STEP, "firsts": [0], "ends": [50], "token": ID, "lease_s": 10.0, "limit": 8}),
+    (STORE, "items.sql", "any", STEP),
+    (STORE, "items.sql", "drop", {**STEP, "items": "[1, 2]"}),
     (STORE, "items.sql", "renew", {**STEP, "indexes": [3], "token": ID, "lease_s": 10.0}),
     (STORE, "items.sql", "end", {**STEP, "indexes": [3], "rows": ENDED, "token": ID}),
     *((STORE, "items.sql", name, {**STEP, "limit": 100, "index": 3}) for name in (

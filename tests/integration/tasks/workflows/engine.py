@@ -71,6 +71,18 @@ class Engine:
                 raise AssertionError(f"the step is {row['state']}, not {states}")
             time.sleep(0.02)
 
+    def wait_running(self, run_id: UUID, wanted: int, seconds: float = 30.0) -> None:
+        """Until so many steps and items of maps of the run are being done."""
+        sql = """
+            SELECT (SELECT count(*) FROM steps WHERE run_id = %(id)s AND state = 'running')
+                 + (SELECT count(*) FROM step_items WHERE run_id = %(id)s AND state = 'running') AS count
+        """
+        deadline = time.monotonic() + seconds
+        while (count := self.rows(sql, id=run_id)[0]["count"]) != wanted:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{count} are running, not {wanted}")
+            time.sleep(0.02)
+
     def run(self, definition: dict[str, Any], input: Any = None, **more: Any) -> dict[str, Any]:
         """Submits, and waits for the end."""
         return self.wait(self.submit(definition, input, **more))

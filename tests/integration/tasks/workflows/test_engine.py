@@ -269,12 +269,16 @@ def test_pause_holds_and_resume_goes_on(engine: Engine) -> None:
     assert engine.wait(run_id)["state"] == "succeeded"
 
 
-def test_cancel_stops_what_runs(engine: Engine) -> None:
-    run_id = engine.submit({"steps": [task("s", "test.sleep", args={"seconds": 60})]})
-    engine.wait_step(run_id, "s", "running")
+@pytest.mark.parametrize("mapped", [False, True])
+def test_cancel_stops_what_runs(engine: Engine, mapped: bool) -> None:
+    sleep = {"kind": "task", "with": {"task": "test.sleep", "args": {"seconds": 60}}}
+    over = {"kind": "map", "with": {"over": [1, 2, 3, 4], "step": sleep}}
+    steps = [{"key": "m", **over}] if mapped else [{"key": f"s{n}", **sleep} for n in range(4)]
+    run_id = engine.submit({"steps": steps})
+    engine.wait_running(run_id, 4)
     engine.service.cancel(run_id, "test")
-    assert engine.steps(run_id) == {"s": "cancelled"}
-    # Its process is free again long before the sleep is over.
+    assert set(engine.steps(run_id).values()) == {"cancelled"}
+    # The worker's four processes are free again long before the sleep is over.
     assert (
         engine.run({"steps": [task(f"e{n}", "test.sleep", args={"seconds": 0.2}) for n in range(4)]})["state"]
         == "succeeded"
