@@ -169,7 +169,8 @@ class Performer:
         return outcome
 
     def _call(self, attempt: Attempt, action: Action, values: Values, *, shown: bool) -> Outcome:
-        arguments = KINDS[action.kind].render(action.arguments, values)
+        # What has no template in it is the definition's own, and what a template reads is the run's.
+        arguments = _copy(KINDS[action.kind].render(action.arguments, values))
         runner = KINDS.runners.get(action.kind)
         if runner is None:
             raise Refused(f"This worker can't run steps of the kind '{action.kind}'.", error_type="UnknownKind")
@@ -227,6 +228,13 @@ def _branch(context: RunContext, action: Action, values: Values) -> Succeeded:
     named.update(action.arguments.get("otherwise", ()))
     choice = End("succeeded", frozenset(place_of[key] for key in named), frozenset(place_of[key] for key in keys))
     return Succeeded(orjson.dumps(keys), choice=choice)
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value that its user may change."""
+    if type(value) is dict:
+        return {key: _copy(part) for key, part in value.items()}
+    return [_copy(part) for part in value] if type(value) is list else value
 
 
 def _refused(detail: object, error_type: str) -> Failed:

@@ -12,6 +12,7 @@ import pytest
 from tasks.queue.app import create_celery
 from tasks.settings import Settings
 from tasks.workflows.attempt import StepError
+from tasks.workflows.functions import step
 from tasks.workflows.store.steps import Claimed
 from tasks.workflows.work.canvas import Trip
 from tasks.workflows.work.carrying import Carrier
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.timeout(60)
 
 SLOW = {"key": "slow", "kind": "task", "with": {"task": "test.sleep", "args": {"seconds": 1.2}}}
 NAP = {"key": "nap", "kind": "wait", "with": {"seconds": 3600}}
+CHANGE = {"task": "test.change", "args": {"given": "${{ input.given }}", "written": [{"n": [1]}]}}
 LATER = {"key": "later", "kind": "wait", "with": {"seconds": 3600}, "retry": {"max_attempts": 3, "backoff_s": 300}}
 
 
@@ -33,6 +35,14 @@ def bench(settings: Settings) -> Iterator[Workbench]:
     app = create_celery(dataclasses.replace(settings, workflow_lease_s=0.6, workflow_rate_limits=rates), role="test")
     yield Workbench(app)
     app.bridge.close()
+
+
+@step("test.change")
+def change(given: dict[str, list[int]], written: list[dict[str, list[int]]]) -> list[int]:
+    """Changes what it was given."""
+    given["n"].append(2)
+    written[0]["n"].append(3)
+    return given["n"] + written[0]["n"]
 
 
 def carry(bench: Workbench, run_id: UUID, *places: int) -> None:
@@ -52,3 +62,12 @@ def test_a_message_that_comes_late_ends_no_wait_and_no_backoff(bench: Workbench)
     carry(bench, run_id, 1, 2)
     Clock(bench.runtime, bench.following).tick()
     assert bench.rows("SELECT place, state, due_at FROM steps WHERE place > 0 ORDER BY place") == before
+
+
+def test_what_a_step_changes_of_its_arguments_is_its_own(bench: Workbench) -> None:
+    steps = [{"key": key, "kind": "task", "needs": needs, "with": CHANGE} for key, needs in (("a", []), ("b", ["a"]))]
+    for _ in range(2):  # the second run is of the definition that this process has at hand
+        run_id = bench.submit(*steps, input={"given": {"n": [1]}})
+        bench.work(run_id)
+        rows = bench.rows("SELECT output FROM steps WHERE run_id = %(id)s", id=run_id)
+        assert [row["output"] for row in rows] == [[1, 2, 1, 3], [1, 2, 1, 3]]

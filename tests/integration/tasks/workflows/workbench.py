@@ -56,9 +56,9 @@ class Workbench:
             trip = Trip(SimpleNamespace(chain=None, chord=None))
             Carrier(self.runtime, self.following, trip).carry(run_id, ready)
 
-    def submit(self, *definition_steps: dict[str, Any], **more: Any) -> UUID:
+    def submit(self, *definition_steps: dict[str, Any], input: Any = None, **more: Any) -> UUID:
         made = parse_definition({"name": "raced", "steps": list(definition_steps), **more})
-        return self.service.submit(Submission(definition=made, input={"customer": "ada"})).run_id
+        return self.service.submit(Submission(definition=made, input=input or {"customer": "ada"})).run_id
 
     def context(self, run_id: UUID) -> RunContext:
         with self.db.transaction() as tx:
