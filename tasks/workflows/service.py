@@ -112,6 +112,7 @@ class WorkflowService:
                 by=by,
                 reason="retry",
             )
+            tx.execute(runs.QUERIES["detach"], {"id": run_id})
             steps.reopen(tx, run_id, changes)
             if not begun:
                 tx.execute(steps.QUERIES["hold_ready"], {"run_id": run_id})

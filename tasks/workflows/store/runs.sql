@@ -121,16 +121,26 @@ WHERE id = ANY(%(ids)s::uuid[]) AND finished_at IS NULL
 -- name: orphans --
 -- Children under way whose parent's step does not wait for them any more, because it was called off.
 SELECT child.id FROM runs AS child
-JOIN runs AS parent ON parent.id = child.parent_run_id
-WHERE child.finished_at IS NULL AND parent.state IN ('cancelled', 'failed', 'timed_out')
-  AND child.parent_place IS NOT NULL
+JOIN steps ON steps.run_id = child.parent_run_id AND steps.place = child.parent_place
+WHERE child.finished_at IS NULL AND child.state <> 'compensating' AND child.parent_place IS NOT NULL
+  AND (steps.state <> 'waiting' OR steps.child_run_id IS DISTINCT FROM child.id)
 ORDER BY child.id
 LIMIT %(limit)s
 
 -- name: children --
--- Runs under way that steps of this run wait for.
-SELECT runs.id FROM runs
-WHERE parent_run_id = %(id)s AND finished_at IS NULL AND parent_place IS NOT NULL
+-- Of one run, those of them.
+SELECT child.id FROM runs AS child
+JOIN steps ON steps.run_id = child.parent_run_id AND steps.place = child.parent_place
+WHERE child.parent_run_id = %(id)s AND child.finished_at IS NULL AND child.state <> 'compensating'
+  AND child.parent_place IS NOT NULL AND (steps.state <> 'waiting' OR steps.child_run_id IS DISTINCT FROM child.id)
+
+-- name: detach --
+-- A child that is tried again when nobody waits for it any more goes on by itself.
+UPDATE runs SET parent_place = NULL
+WHERE id = %(id)s AND parent_place IS NOT NULL AND NOT EXISTS (
+    SELECT FROM steps
+    WHERE run_id = parent_run_id AND place = parent_place AND steps.state = 'waiting' AND child_run_id = runs.id
+)
 
 -- name: delete_old --
 -- Ended runs past the retention, with their steps; those first that ended first. Children of open runs stay.

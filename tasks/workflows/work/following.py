@@ -150,7 +150,7 @@ class Following:
             begun = self._try(run_id, lambda tx: finishing.begin_next(tx, self._contexts, name, concurrency_key))
             if begun is not None:
                 self.sender.run(begun)
-        if state in finishing.BAD:
+        if state in finishing.BAD or state == "compensating":
             with self._db.transaction() as tx:
                 children = [row["id"] for row in tx.all(runs.QUERIES["children"], {"id": run_id})]
             for child in children:

@@ -209,7 +209,7 @@ CASES += [
     (STORE, "items.sql", "release", SOME),
     (STORE, "items.sql", "forget", {"run_ids": [RUN_ID], "places": [0]}),
     *((STORE, "runs.sql", name, {"id": RUN_ID, "limit": 100, **KEYED}) for name in (
-        "under_way", "next_of_key", "context", "look", "lock", "due", "orphans", "children")),
+        "under_way", "next_of_key", "context", "look", "lock", "due", "orphans", "children", "detach")),
     (STORE, "runs.sql", "by_idempotency_key", {"idempotency_scope": "", "idempotency_key": "k-77"}),
     (STORE, "runs.sql", "change", RUN_CHANGE),
     (STORE, "runs.sql", "postpone", {"ids": [RUN_ID], "delay_s": 1.0}),

@@ -324,3 +324,52 @@ def test_the_end_of_a_child_and_the_cancel_of_its_parent(bench: Workbench) -> No
             bench.check_journal(each)
         seen[bench.run(run_id)["state"]] += 1
     assert seen.keys() == {"succeeded", "cancelled"}
+
+
+@pytest.mark.parametrize("on_failure", ["fail_fast", "compensate"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_child_falls_with_its_step_however_its_parent_goes_on(
+    bench: Workbench, on_failure: str, late: bool
+) -> None:
+    definitions.put(bench.db, parse_definition({"name": "child", "steps": [{"key": "a", **TASK}]}))
+    undo = {"compensate": {"kind": "task", "with": {"task": "demo.fib"}}}
+    call = {"key": "c", "kind": "workflow", "with": {"name": "child"}}
+    run_id = bench.submit({"key": "a", **TASK, **undo}, {"key": "b", **TASK}, call, on_failure=on_failure)
+    context = bench.context(run_id)
+
+    def begin_child() -> UUID:
+        wait = Waits("run", child=Child("child", None, {}))
+        bench.writer.end(context, Claimed(2, 1), bench.claim(run_id, 2), wait)
+        return bench.rows("SELECT child_run_id AS id FROM steps WHERE run_id = %(id)s AND place = 2", id=run_id)[0][
+            "id"
+        ]
+
+    child_id = begin_child()
+    bench.complete(run_id, 0, bench.claim(run_id, 0))
+    after = bench.writer.end(context, Claimed(1, 9), bench.claim(run_id, 1), Failed(StepError("no")))
+    new = None
+    if on_failure == "fail_fast":
+        # Somebody has it tried again before its worker follows up on its end.
+        bench.service.retry(run_id, "ada")
+        new = begin_child()
+    if not late:
+        bench.following.follow(context, after, 1)
+    else:
+        Clock(bench.runtime, bench.following).tick()
+    assert bench.run(child_id)["state"] == "cancelled"
+    assert new is None or bench.run(new)["state"] == "running"
+
+
+def test_a_child_that_is_tried_again_by_itself_goes_on_by_itself(bench: Workbench) -> None:
+    definitions.put(bench.db, parse_definition({"name": "child", "steps": [{"key": "a", **TASK}]}))
+    run_id = bench.submit({"key": "c", "kind": "workflow", "with": {"name": "child"}, "retry": {"max_attempts": 1}})
+    wait = Waits("run", child=Child("child", None, {}))
+    bench.writer.end(bench.context(run_id), Claimed(0, 1), bench.claim(run_id, 0), wait)
+    [row] = bench.rows("SELECT child_run_id AS id FROM steps WHERE run_id = %(id)s", id=run_id)
+    bench.service.cancel(row["id"], "ada")
+    assert bench.run(run_id)["state"] == "failed"
+    bench.service.retry(row["id"], "ada")
+    Clock(bench.runtime, bench.following).tick()
+    bench.complete(row["id"], 0, bench.claim(row["id"], 0))
+    assert bench.run(row["id"])["state"] == "succeeded"
+    assert bench.run(run_id)["state"] == "failed"
