@@ -15,7 +15,7 @@ from tasks.settings import Settings
 from tasks.workflows.reading import Reading
 from tasks.workflows.settling import reopened
 from tasks.workflows.states import RUN
-from tasks.workflows.store import runs, steps
+from tasks.workflows.store import counters, runs, steps
 from tasks.workflows.store.runs import Look
 from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.submitting import Submission, Submitted, submit
@@ -113,7 +113,7 @@ class WorkflowService:
                 reason="retry",
             )
             tx.execute(runs.QUERIES["detach"], {"id": run_id})
-            steps.reopen(tx, run_id, changes)
+            counters.reopen(tx, run_id, changes)
             if not begun:
                 tx.execute(steps.QUERIES["hold_ready"], {"run_id": run_id})
         self.hint([run_id])

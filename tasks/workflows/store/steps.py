@@ -1,8 +1,11 @@
-"""Rows of steps: claimed under a lease, ended under its token, settled by the ends of their parents."""
+"""Rows of steps: claimed under a lease, ended under its token, together with the counters of their children.
+
+What goes further down the graph is settled in ``counters``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +14,7 @@ import orjson
 
 from tasks.db.pool import Transaction
 from tasks.db.queries import Queries
-from tasks.workflows.settling import Change, Children, Counters, End, Settlement
+from tasks.workflows.settling import Children, End
 from tasks.workflows.states import STEP
 
 QUERIES = Queries("tasks.workflows.store", "steps.sql")
@@ -104,7 +107,7 @@ def complete(
 ) -> Completed:
     """running → succeeded, all of them or none; ``choice``: of one branch, what it names and chose.
 
-    Where children come out ``unsettled``, the caller goes on with ``settle`` in the same transaction.
+    Where children come out ``unsettled``, the caller goes on with ``counters.settle`` in the same transaction.
 
     Raises:
         LeaseLost: one of them is not held under the token.
@@ -157,44 +160,6 @@ def advance(
         raise LeaseLost
     ready = (child,) if row["child"] == "ready" else ()
     return Completed(ready, child if row["child"] == "running" else None, (), None, row["run_state"] or "")
-
-
-def settle(
-    tx: Transaction,
-    run_id: UUID,
-    children: Children,
-    ends: Mapping[int, End],
-    unsettled: Sequence[int] = (),
-) -> dict[int, str]:
-    """Carries these ends down the graph; returns the new state of each step that is pending no more.
-
-    ``unsettled``: steps that have counted all of their parents already, and only need their verdict.
-    """
-    found: dict[int, str] = {}
-    changes: dict[int, Change] = {}
-    if unsettled:
-        for place, counters in _lock_pending(tx, run_id, unsettled).items():
-            changes[place] = Change(counters, counters.verdict())
-        ends = {**ends, **{p: End(c.state) for p, c in changes.items() if c.state in ("skipped", "cancelled")}}
-    settlement = Settlement(children, ends)
-    wanted = settlement.wanted()
-    while wanted:
-        settlement.load(_lock_pending(tx, run_id, wanted))
-        wanted = settlement.wanted()
-    changes |= settlement.changes()
-    if not changes:
-        return found
-    rows = [_change_row(place, change) for place, change in sorted(changes.items())]
-    parameters = {
-        "run_id": run_id,
-        "rows": orjson.dumps(rows).decode(),
-        "places": sorted(changes),
-        "grace_s": GRACE_S,
-    }
-    for row in tx.all(QUERIES["settle"], parameters):
-        if row["state"] != "pending":
-            found[row["place"]] = row["state"]
-    return found
 
 
 def change(
@@ -256,12 +221,6 @@ def cancel_open(tx: Transaction, run_id: UUID, reason: str, error_code: str | No
     return 0 if row is None else int(row["count"])
 
 
-def reopen(tx: Transaction, run_id: UUID, changes: Mapping[int, Change]) -> None:
-    """failed, timed_out, cancelled → pending or ready."""
-    rows = orjson.dumps([_change_row(place, change) for place, change in sorted(changes.items())]).decode()
-    tx.execute(QUERIES["reopen"], {"run_id": run_id, "rows": rows, "grace_s": GRACE_S})
-
-
 def results(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, tuple[str, Any]]:
     """State and output of these steps, by place."""
     rows = tx.all(QUERIES.prepared("results"), {"run_id": run_id, "places": list(places)})
@@ -277,14 +236,6 @@ def postpone(tx: Transaction, which: Sequence[tuple[UUID, int]], delay_s: float)
     """The clock looks at these steps, those of them that are ready, only after ``delay_s``."""
     parameters = {"run_ids": [run_id for run_id, _ in which], "places": [place for _, place in which]}
     tx.execute(QUERIES["postpone"], {**parameters, "delay_s": delay_s})
-
-
-def _lock_pending(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, Counters]:
-    rows = tx.all(QUERIES["lock_pending"], {"run_id": run_id, "places": list(places)})
-    return {
-        row["place"]: Counters(row["pending"], row["passed"], row["blocked"], row["named"], row["chosen"])
-        for row in rows
-    }
 
 
 def _below(places: Sequence[int], children: Children, choice: End | None) -> list[dict[str, int]]:
@@ -303,16 +254,3 @@ def _below(places: Sequence[int], children: Children, choice: End | None) -> lis
 def _done_row(done: Done) -> dict[str, Any]:
     arguments = None if done.arguments is None else orjson.Fragment(done.arguments)
     return {"place": done.place, "output": orjson.Fragment(done.output), "arguments": arguments}
-
-
-def _change_row(place: int, change: Change) -> dict[str, Any]:
-    counters = change.counters
-    return {
-        "place": place,
-        "state": change.state,
-        "pending": counters.pending,
-        "passed": counters.passed,
-        "blocked": counters.blocked,
-        "named": counters.named,
-        "chosen": counters.chosen,
-    }

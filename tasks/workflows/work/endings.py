@@ -14,7 +14,7 @@ from tasks.workflows import functions
 from tasks.workflows.attempt import Effect, retries
 from tasks.workflows.definition.model import Action, RetryPolicy
 from tasks.workflows.settling import End
-from tasks.workflows.store import runs, steps
+from tasks.workflows.store import counters, runs, steps
 from tasks.workflows.store.steps import Completed, Done, LeaseLost, Ways
 from tasks.workflows.work.after import NOTHING, After
 from tasks.workflows.work.contexts import RunContext
@@ -62,7 +62,7 @@ def complete_in(
 def settle(tx: Transaction, context: RunContext, ends: Mapping[int, End], unsettled: Sequence[int] = ()) -> After:
     """Carries the ends of steps that were not completed down the graph."""
     below = context.children
-    changed = steps.settle(tx, context.row.id, below, ends, unsettled)
+    changed = counters.settle(tx, context.row.id, below, ends, unsettled)
     over = sum(not below[place] for place, state in changed.items() if state in ("skipped", "cancelled"))
     over += sum(not below[place] for place in ends)
     finish = False

@@ -184,11 +184,12 @@ KEYED = {"name": "wf-1", "concurrency_key": "ck-1"}
 STORE = "tasks.workflows.store"
 CASES += [
     *((STORE, "steps.sql", name, {**PLACES, "bundled": True, "reason": "x", "error_code": None}) for name in (
-        "claim", "claim_limited", "renew", "release", "lock_open", "lock_pending", "cancel_open", "states", "results",
+        "claim", "claim_limited", "renew", "release", "lock_open", "cancel_open", "states", "results",
         "release_ready", "hold_ready", "to_undo", "last_place", "compensations")),
     (STORE, "steps.sql", "ready", {"run_id": RUN_ID, "limit": 100}),
     (STORE, "steps.sql", "change", CHANGE),
-    (STORE, "steps.sql", "settle", SETTLED),
+    (STORE, "counters.sql", "lock_pending", PLACES),
+    (STORE, "counters.sql", "settle", SETTLED),
     (STORE, "steps.sql", "wake", {**STEP, "waits_for": "time", "token": ID, "lease_s": 10.0}),
     (STORE, "steps.sql", "waiting_by_key", {"run_id": RUN_ID, "key": "k-1"}),
     (STORE, "steps.sql", "waiting_child", STEP),
