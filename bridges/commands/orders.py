@@ -14,6 +14,7 @@ from bridges.kafka.consumer import InRecord
 from bridges.onex.envelope import OnexEnvelopeV1
 from tasks import correlation
 from tasks.errors import FieldError, ValidationFailed
+from tasks.nul import holds_nul
 from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.context import Known
 from tasks.workflows.definition.mistakes import InvalidDefinition
@@ -104,7 +105,7 @@ class Command:
 def _can_be_kept(value: Any) -> bool:
     """Whether PostgreSQL can hold it as JSON; answers repeat parts of it."""
     try:
-        return b"\\u0000" not in orjson.dumps(value)
+        return not holds_nul(orjson.dumps(value))
     except TypeError:
         return False
 

@@ -11,6 +11,7 @@ import orjson
 from tasks.db.pool import Database, Transaction
 from tasks.errors import Conflict, Forbidden, IdempotencyMismatch, NotFound, TooLarge, ValidationFailed
 from tasks.ids import new_id
+from tasks.nul import holds_nul
 from tasks.settings import Settings
 from tasks.workflows.reading import Reading
 from tasks.workflows.settling import reopened
@@ -186,7 +187,7 @@ class WorkflowService:
         text = orjson.dumps(payload)
         if len(text) > self._settings.workflow_input_limit_bytes:
             raise TooLarge(f"A payload takes at most {self._settings.workflow_input_limit_bytes} bytes.")
-        if b"\\u0000" in text:
+        if holds_nul(text):
             raise ValidationFailed("The payload holds a NUL, which can't be kept.")
         return text.decode()
 

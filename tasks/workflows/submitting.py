@@ -14,6 +14,7 @@ from tasks import correlation
 from tasks.db.pool import Transaction
 from tasks.errors import FieldError, IdempotencyMismatch, TooLarge, ValidationFailed
 from tasks.ids import new_id
+from tasks.nul import holds_nul
 from tasks.settings import Settings
 from tasks.workflows import definitions
 from tasks.workflows.definition.json_schemas import failures
@@ -138,7 +139,7 @@ def _input_text(given: Any, definition: WorkflowDefinition, settings: Settings) 
         raise ValidationFailed("Bad input.", errors=[FieldError("/input", str(problem))]) from None
     if len(text) > settings.workflow_input_limit_bytes:
         raise TooLarge(f"The input takes {len(text)} bytes; {settings.workflow_input_limit_bytes} are allowed.")
-    if b"\\u0000" in text:
+    if holds_nul(text):
         raise ValidationFailed("Bad input.", errors=[FieldError("/input", "holds a NUL, which can't be kept")])
     if definition.input_schema is not None:
         found = failures(definition.input_schema, given)  # type: ignore[arg-type]

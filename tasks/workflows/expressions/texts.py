@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import orjson
 
+from tasks.nul import holds_nul
 from tasks.workflows.expressions.arguments import a_list, a_text
 from tasks.workflows.expressions.errors import Fault
 from tasks.workflows.expressions.limits import Meter
@@ -83,6 +84,6 @@ def parse_json(meter: Meter, value: Value) -> Value:
     except ValueError as error:
         raise Fault(f"not JSON: {error}") from None
     check_depth(parsed, meter.limits.nesting)
-    if "\\u0000" in value:
+    if holds_nul(value.encode()):
         raise Fault("JSON with a NUL character")
     return parsed

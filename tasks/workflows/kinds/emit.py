@@ -15,6 +15,7 @@ from tasks.db.pool import Transaction
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
 from tasks.journal.types import is_event_type, is_own
+from tasks.nul import holds_nul
 from tasks.workflows.attempt import Attempt, Refused
 from tasks.workflows.definition.builtin import KINDS
 
@@ -59,5 +60,5 @@ def _check(payload: Any) -> None:
             f"The event's data takes {len(text)} bytes; at most {_MOST_BYTES} can be sent.",
             error_type="EventTooLarge",
         )
-    if b"\\u0000" in text:
+    if holds_nul(text):
         raise Refused("The event's data has a NUL character in a text.", error_type="EventInvalid")

@@ -367,14 +367,16 @@ SELECT max(place) AS place FROM steps WHERE run_id = %(run_id)s
 -- name: drop_compensations --
 -- Those of an earlier time that did not come to their end; new ones take their place.
 DELETE FROM steps WHERE run_id = %(run_id)s AND compensates IS NOT NULL AND state <> 'succeeded'
+RETURNING compensates, version
 
 -- name: insert_compensations --
 -- A line of steps, each undoing one, the first of them ready.
-INSERT INTO steps (run_id, place, key, kind, state, pending, queue, priority, compensates, due_at)
-SELECT %(run_id)s, place, key, kind, CASE WHEN pending = 0 THEN 'ready' ELSE 'pending' END, pending, queue, priority,
-       compensates, CASE WHEN pending = 0 THEN now() + %(grace_s)s * interval '1 second' END
+INSERT INTO steps (run_id, place, key, kind, state, version, pending, queue, priority, compensates, due_at)
+SELECT %(run_id)s, place, key, kind, CASE WHEN pending = 0 THEN 'ready' ELSE 'pending' END, version, pending, queue,
+       priority, compensates, CASE WHEN pending = 0 THEN now() + %(grace_s)s * interval '1 second' END
 FROM json_to_recordset(%(rows)s::json) AS row (
-    place integer, key text, kind text, pending integer, queue text, priority smallint, compensates integer
+    place integer, key text, kind text, version integer, pending integer, queue text, priority smallint,
+    compensates integer
 )
 
 -- name: compensations --

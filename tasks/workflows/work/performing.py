@@ -12,6 +12,7 @@ import orjson
 
 from tasks import correlation, timeouts
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
+from tasks.nul import holds_nul
 from tasks.queue import shutdown
 from tasks.runtime import Runtime
 from tasks.stream.transition import clean_error
@@ -36,7 +37,6 @@ _QUICK_S = 60.0
 # How much longer than its time an attempt may take before its process is ended.
 _PATIENCE_S = 5.0
 _RELEASED_S = 1.0
-_NUL = b"\\u0000"
 
 Values = dict[str, Any]
 Results = Mapping[int, tuple[str, Any]]
@@ -199,7 +199,7 @@ class Performer:
                 f"The {what} takes {len(text)} bytes; WORKFLOW_OUTPUT_LIMIT_BYTES allows {self._limit_bytes}.",
                 error_type="TooLarge",
             )
-        if _NUL in text:
+        if holds_nul(text):
             raise Refused(f"The {what} holds a NUL, which PostgreSQL can't keep.", error_type="NotJson")
         return text
 

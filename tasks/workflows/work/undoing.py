@@ -30,7 +30,10 @@ def begin_undoing(
     """
     run_id = context.row.id
     stored_steps, traits = context.places.steps, context.places.traits
-    tx.execute(steps.QUERIES["drop_compensations"], {"run_id": run_id})
+    # What takes the place of one that did not come to its end goes on with its versions.
+    dropped = {
+        row["compensates"]: row["version"] for row in tx.all(steps.QUERIES["drop_compensations"], {"run_id": run_id})
+    }
     found = [row["place"] for row in tx.all(steps.QUERIES["to_undo"], {"run_id": run_id})]
     undoable = [place for place in found if traits[place].is_undone]
     last = tx.one(steps.QUERIES["last_place"], {"run_id": run_id}) or {"place": 0}
@@ -43,6 +46,7 @@ def begin_undoing(
                 "place": last["place"] + 1 + number,
                 "key": undo_key(step.key),
                 "kind": kind,
+                "version": dropped.get(place, 1),
                 "pending": int(number > 0),
                 "queue": step.queue or KINDS[kind].queue,
                 "priority": step.priority or context.row.priority,

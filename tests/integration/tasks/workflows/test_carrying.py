@@ -71,3 +71,22 @@ def test_what_a_step_changes_of_its_arguments_is_its_own(bench: Workbench) -> No
         bench.work(run_id)
         rows = bench.rows("SELECT output FROM steps WHERE run_id = %(id)s", id=run_id)
         assert [row["output"] for row in rows] == [[1, 2, 1, 3], [1, 2, 1, 3]]
+
+
+def test_an_output_may_hold_source_code_with_an_escaped_nul(bench: Workbench) -> None:
+    code = "if '\\u0000' in text:"
+    run_id = bench.submit(
+        {"key": "a", "kind": "task", "with": {"task": "test.echo", "args": {"x": "${{ input.code }}"}}},
+        input={"code": code},
+    )
+    bench.work(run_id)
+    assert bench.run(run_id)["output"] == {"a": {"x": code}}
+    run_id = bench.submit({"key": "a", "kind": "task", "with": {"task": "test.nul"}})
+    bench.work(run_id)
+    assert (bench.run(run_id)["state"], bench.run(run_id)["error_code"]) == ("failed", "NotJson")
+
+
+@step("test.nul")
+def nul() -> list[str]:
+    """Gives what PostgreSQL can't keep."""
+    return ["a\0b"]

@@ -13,7 +13,7 @@ from tasks.workflows.attempt import StepError
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.store.steps import Claimed, LeaseLost
 from tasks.workflows.work.clock import Clock
-from tasks.workflows.work.contexts import RunContext
+from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.outcomes import Child, Failed, Waits
 from tests.integration.tasks.workflows.workbench import Workbench
 
@@ -373,3 +373,18 @@ def test_a_child_that_is_tried_again_by_itself_goes_on_by_itself(bench: Workbenc
     bench.complete(row["id"], 0, bench.claim(row["id"], 0))
     assert bench.run(row["id"])["state"] == "succeeded"
     assert bench.run(run_id)["state"] == "failed"
+
+
+def test_what_is_undone_again_goes_on_with_the_versions_of_its_history(bench: Workbench) -> None:
+    undo = {"compensate": {"kind": "task", "with": {"task": "demo.fib"}}}
+    run_id = bench.submit({**LINE[0], **undo}, on_failure="compensate")
+    bench.complete(run_id, 0, bench.claim(run_id, 0))
+    for _ in range(2):
+        bench.service.compensate(run_id, "ada")
+        with bench.db.transaction() as tx:
+            context = Contexts(None).of(tx, run_id, undoing=True)
+        bench.writer.end(context, Claimed(1, 9), bench.claim(run_id, 1), Failed(StepError("no")))
+        assert bench.run(run_id)["state"] == "failed"
+    sql = "SELECT version FROM journal WHERE aggregate_id LIKE %(id)s || '/undo:%%' ORDER BY id"
+    versions = [row["version"] for row in bench.rows(sql, id=str(run_id))]
+    assert versions == list(range(2, 6))
