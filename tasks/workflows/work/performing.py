@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -81,7 +82,7 @@ class Performer:
         values = {**_values(context, results), "item": item, "index": index}
         return self._within(attempt, lease, lambda: self._call(attempt, action, values, shown=False))
 
-    def failed(self, problem: Exception) -> Failed:
+    def failed(self, problem: BaseException) -> Failed:
         """What an error means for an attempt that raised it."""
         return Failed(StepError(clean_error(_text(problem), ERROR_LIMIT), error_type=type(problem).__name__))
 
@@ -120,6 +121,7 @@ class Performer:
                 correlation.bind(attempt.correlation_id),
                 timeouts.time_limit(max(0.01, attempt.remaining_s())),
                 self._leases.interruptible(lease),
+                _one_process(),
             ):
                 return work()
         except timeouts.TimedOut as problem:
@@ -143,7 +145,9 @@ class Performer:
                 raise  # of the worker's pool, that ends this process (billiard.common)
             told = clean_error(f"It called sys.exit({problem.code!r}).", ERROR_LIMIT)
             return Failed(StepError(told, error_type="SystemExit"))
-        except Exception as problem:  # noqa: BLE001 - a user's code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001 - a user's code may raise anything: asyncio's CancelledError is one
             return self.failed(problem)
 
     def _watch(self, deadline: float) -> None:
@@ -216,6 +220,17 @@ def limit_s(action: Action) -> float:
     return KINDS[action.kind].timeout_s or _QUICK_S
 
 
+@contextmanager
+def _one_process() -> Iterator[None]:
+    """Ends a copy of this process that the block made and left without an end: two can't do the rest of the work."""
+    pid = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != pid:
+            os._exit(0)
+
+
 def _values(context: RunContext, results: Results) -> Values:
     steps = {context.step(place).key: {"state": state, "output": out} for place, (state, out) in results.items()}
     return {"input": context.row.input, "run": context.scope(), "steps": steps}
@@ -241,7 +256,7 @@ def _refused(detail: object, error_type: str) -> Failed:
     return Failed(Refused(clean_error(str(detail), ERROR_LIMIT), error_type=error_type))
 
 
-def _text(problem: Exception) -> str:
+def _text(problem: BaseException) -> str:
     try:
         return str(problem) or type(problem).__name__
     except Exception as inner:  # noqa: BLE001 - a user's __str__ may raise anything

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import psutil
+
 from tasks.db.pool import Database
 from tasks.queue.app import create_celery
 from tasks.queue.hints import send_hint
@@ -98,6 +100,11 @@ class Engine:
             "SELECT key, count(*) AS count FROM effects WHERE key LIKE %(run)s || '/%%' GROUP BY key", run=str(run_id)
         )
         return {row["key"].partition("/")[2]: row["count"] for row in rows}
+
+    def processes(self) -> set[int]:
+        """Those that the workers have begun, and that have not ended."""
+        found = {each for pid in self.pids for each in psutil.Process(pid).children(recursive=True)}
+        return {each.pid for each in found if each.status() != psutil.STATUS_ZOMBIE}
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query."""

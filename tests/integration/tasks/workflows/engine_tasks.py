@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import resource
@@ -105,8 +106,16 @@ def spin(seconds: float) -> float:
 
 @step("test.poison")
 def poison(attempt: Attempt, how: str = "") -> str:
-    """Does no harm, or what ``how`` says: ``segfault``, ``hungry``, ``exit`` or ``stuck``."""
+    """Does no harm, or what ``how`` says."""
     match how:
+        case "odd":
+            raise asyncio.CancelledError
+        case "fork":
+            if os.fork() == 0:
+                return "this is another process"
+        case "deaf":
+            # It hears neither its pool nor its servers any more.
+            os.closerange(3, 256)
         case "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "hungry":
