@@ -113,9 +113,6 @@ def poison(attempt: Attempt, how: str = "") -> str:
         case "fork":
             if os.fork() == 0:
                 return "this is another process"
-        case "deaf":
-            # It hears neither its pool nor its servers any more.
-            os.closerange(3, 256)
         case "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "hungry":
