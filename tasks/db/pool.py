@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ import psycopg2.extras
 from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from tasks.db import connection
+from tasks.db.connection import Connection
 from tasks.db.plans import Plans
 from tasks.db.queries import Prepared
 from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
@@ -34,12 +37,6 @@ _BUSY = (
     psycopg2.errors.DeadlockDetected,
     psycopg2.errors.SerializationFailure,
 )
-
-
-class Connection(psycopg2.extensions.connection):
-    """A connection that knows which statements it has prepared; None where it is not to prepare any."""
-
-    plans: Plans | None = None
 
 
 class Transaction:
@@ -246,6 +243,7 @@ class Database:
                 use_lifo=True,
                 reset_on_return=None,
             )
+            connection.watch_idleness(self._pool)
         return self._pool
 
     def _connect(self) -> Connection:
@@ -268,6 +266,7 @@ class Database:
         psycopg2.extras.register_uuid(conn_or_curs=raw)  # type: ignore[no-untyped-call]
         psycopg2.extras.register_default_jsonb(conn_or_curs=raw, loads=orjson.loads)
         raw.plans = Plans() if settings.db_prepared_statements else None
+        raw.idle_since = time.monotonic()
         return raw
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg2
 import pytest
 
+from tasks.db import connection
 from tasks.db.pool import Database
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.settings import Settings
@@ -103,7 +104,10 @@ def test_a_killed_connection_is_unavailable_and_the_next_one_works(db: Database)
     assert _things(db) == []
 
 
-def test_when_all_idle_connections_died_only_one_caller_notices(db: Database, settings: Settings) -> None:
+def test_idle_connections_that_died_are_renewed_and_nobody_notices(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_LOOK_AFTER_S", 0.0)
     barrier = threading.Barrier(4)
 
     def hold() -> None:
@@ -116,6 +120,43 @@ def test_when_all_idle_connections_died_only_one_caller_notices(db: Database, se
         thread.start()
     for thread in threads:
         thread.join()
+    _terminate_others(settings)
+    for _ in range(4):
+        assert _things(db) == []
+
+
+def test_connections_that_died_a_moment_after_their_use_are_noticed_by_one_caller_at_most(
+    db: Database, settings: Settings
+) -> None:
+    with db.transaction() as tx, db.transaction() as other:
+        tx.execute("SELECT 1")
+        other.execute("SELECT 1")
+    _terminate_others(settings)
+    failures = 0
+    for _ in range(3):
+        try:
+            _things(db)
+        except DatabaseUnavailable:
+            failures += 1
+    assert failures <= 1
+
+
+def test_an_idle_connection_that_the_server_told_something_is_kept(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_LOOK_AFTER_S", 0.0)
+    with db.transaction() as tx:
+        tx.execute("LISTEN news")
+        mine = tx.one("SELECT pg_backend_pid() AS pid")
+    admin = psycopg2.connect(settings.database_url)
+    with admin, admin.cursor() as cursor:
+        cursor.execute("NOTIFY news")
+    admin.close()
+    with db.transaction() as tx:
+        assert tx.one("SELECT pg_backend_pid() AS pid") == mine
+
+
+def _terminate_others(settings: Settings) -> None:
     admin = psycopg2.connect(settings.database_url)
     with admin, admin.cursor() as cursor:
         cursor.execute(
@@ -123,13 +164,6 @@ def test_when_all_idle_connections_died_only_one_caller_notices(db: Database, se
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     admin.close()
-    failures = 0
-    for _ in range(4):
-        try:
-            _things(db)
-        except DatabaseUnavailable:
-            failures += 1
-    assert failures == 1
 
 
 def test_nobody_listening_is_unavailable_at_once(settings: Settings) -> None:
