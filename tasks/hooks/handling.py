@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tasks import correlation, timeouts
 from tasks.db.pool import Database, Transaction
-from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
+from tasks.errors import BridgeError
 from tasks.hooks import registry, store
 from tasks.hooks.model import Hook
 from tasks.hooks.registry import Refused, handlers_of
@@ -116,11 +116,10 @@ class HookHandler:
                 with tx.savepoint(), timeouts.time_limit(self._settings.hook_lease_s * _HANDLER_SHARE):
                     for handler in handlers:
                         handler(tx, hook)
-            except (DatabaseUnavailable, DatabaseBusy):
-                raise
             except Exception as cause:
                 if tx.raw.closed:
                     raise
+                # The savepoint went back, so the connection lives: whatever was away is this hook's own trouble.
                 raise _Failed(hook, cause) from cause
 
     def _renew(self, hooks: Sequence[Hook], token: UUID) -> None:

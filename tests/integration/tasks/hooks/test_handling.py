@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from tasks.db.pool import Database, Transaction
+from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.hooks import demo, registry, store
 from tasks.hooks.handling import HookHandler
 from tasks.hooks.model import TRANSITIONS, Hook, NewHook
@@ -214,6 +215,37 @@ def test_a_handlers_broken_sql_is_its_own_failure(hooks: HookService, handler: H
     handler.handle_due()
     assert hooks.get(bad)["error_code"] == "UndefinedTable"
     assert hooks.get(good)["state"] == "handled"
+
+
+@pytest.mark.parametrize("problem", [DatabaseBusy("slow"), DatabaseUnavailable("away")])
+def test_a_handlers_other_database_is_its_own_failure(
+    hooks: HookService, handler: HookHandler, problem: Exception
+) -> None:
+    @registry.handles(resource="elsewhere")
+    def elsewhere(_tx: Transaction, _hook: Hook) -> None:
+        raise problem
+
+    good = [hooks.accept(_hook()).hook_id]
+    bad = hooks.accept(NewHook("s", "a", "elsewhere", "1")).hook_id
+    good.append(hooks.accept(_hook()).hook_id)
+    handler.handle_due()
+    assert [hooks.get(one)["state"] for one in good] == ["handled", "handled"]
+    failed = hooks.get(bad)
+    assert (failed["state"], failed["attempt"]) == ("retrying", 1)
+
+
+def test_when_the_connection_dies_no_hook_is_to_blame(hooks: HookService, handler: HookHandler, db: Database) -> None:
+    @registry.handles(resource="cut")
+    def cut(tx: Transaction, _hook: Hook) -> None:
+        mine = tx.one("SELECT pg_backend_pid() AS pid")
+        with db.transaction() as other:
+            other.execute("SELECT pg_terminate_backend(%(pid)s, 5000)", mine)
+        raise DatabaseUnavailable("away")
+
+    ids = [hooks.accept(_hook()).hook_id, hooks.accept(NewHook("s", "a", "cut", "1")).hook_id]
+    with pytest.raises(DatabaseUnavailable):
+        handler.handle_due()
+    assert [hooks.get(one)["state"] for one in ids] == ["processing", "processing"]
 
 
 def test_the_sweeper_finds_what_waits_without_a_message(hooks: HookService, db: Database) -> None:
