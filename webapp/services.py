@@ -40,6 +40,8 @@ from tasks.workflows.service import WorkflowService
 from tasks.workflows.triggers.service import TriggerService
 from webapp.workflows.known import knower
 
+_HANDLE = "hooks.handle"
+
 
 @dataclass(frozen=True)
 class Services:
@@ -70,7 +72,7 @@ def install(app: Flask, settings: Settings) -> None:
     celery = create_celery(settings, role="web")
     runtime = runtime_of(celery)
 
-    courier = Courier(hint_sender(celery), "hooks.handle", "hooks")
+    courier = Courier(hint_sender(celery), _HANDLE, "hooks")
 
     def hint(_hook_ids: list[UUID]) -> bool:
         courier.wish()
@@ -85,7 +87,7 @@ def install(app: Flask, settings: Settings) -> None:
         celery=celery,
         hooks=HookService(runtime.db, settings, hint),
         replays=HookReplays(runtime.db, hint),
-        admission=Admission(runtime.db, settings, lambda: hint_sender(celery).paused),
+        admission=Admission(runtime.db, settings, lambda: hint_sender(celery).still_paused(_HANDLE)),
         access=AccessService(runtime.db, TokenVerifier(settings)),
         metrics=MetricsService(runtime.db, settings, metrics_hint),
         otlp=OtlpService(runtime.db, settings, metrics_hint),

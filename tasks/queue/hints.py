@@ -43,6 +43,13 @@ class HintSender:
         """Whether Redis failed a moment ago, and hints of this process are dropped."""
         return self._pid == os.getpid() and self._circuit.current_state == "open"
 
+    def still_paused(self, job: str) -> bool:
+        """As ``paused``; where it is time to try again, a nudge of ``job`` finds out. For who must know while nobody
+        sends hints: a circuit closes by being used alone."""
+        if self.paused:
+            self.nudge(job)
+        return self.paused
+
     def send(self, task_name: str, args: Sequence[Any], queue: str) -> bool:
         """Publishes one message, once. False when Redis did not take it in time, or the circuit is open."""
         return self._guarded(task_name, lambda: self._publish(task_name, args, queue))

@@ -14,9 +14,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
 from tasks.hooks.admission import Overloaded
+from tasks.queue.hints import hint_sender
 from tasks.settings import Settings
+from tests.integration.conftest import wait_until
 from tests.integration.webapp.support import HOOK, client_with, problem_of, running
 from webapp.services import of
+from webapp.stack.process import ServerProcess
 
 
 @pytest.fixture
@@ -127,6 +130,24 @@ def test_journal_rows_that_wait_are_overload_too(app: Flask, client: FlaskClient
         tx.execute("UPDATE journal SET recorded_at = now() - interval '2 minutes'")
     of(app).admission.look()
     assert "journal rows wait" in (of(app).admission.overload or "")
+
+
+def test_redis_that_is_back_ends_the_overload_though_nobody_but_low_priority_posts(
+    app: Flask, valkey_server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.queue.hints._CIRCUIT_RESET_S", 0.2)
+    admission = of(app).admission
+    valkey_server.kill()
+    assert hint_sender(of(app).celery).send("hooks.handle", [], "hooks") is False
+    admission.look()
+    assert "circuit" in (admission.overload or "")
+    valkey_server.restart()
+
+    def over() -> bool:
+        admission.look()
+        return admission.overload is None
+
+    wait_until(over, 10.0, "the end of the overload")
 
 
 def test_without_low_priority_sources_nobody_looks(web_settings: Settings) -> None:
