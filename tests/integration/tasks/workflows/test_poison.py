@@ -69,12 +69,12 @@ def test_a_step_that_forks_ends_once(engine: Engine) -> None:
             task("fork", "test.poison", args={"how": "fork"}),
         ]
     }
-    before = engine.processes()
     for _ in range(3):
         run_id = engine.submit(definition)
         assert engine.wait(run_id)["output"]["fork"] == "fork"
         assert engine.effects(run_id) == dict.fromkeys([*NEIGHBOURS, "fork"], 1)
-    wait_until(lambda: engine.processes() == before, what="the end of what was forked")
+    # Of the worker four, of the clock's two; some may be new, in the place of those that other poisons took along.
+    wait_until(lambda: len(engine.processes()) == 6, what="the end of what was forked")
 
 
 def test_a_step_that_computes_keeps_its_lease_and_is_in_nobodys_way(engine: Engine) -> None:
