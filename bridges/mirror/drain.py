@@ -123,6 +123,9 @@ class Drain:
             # One of them is what PostgreSQL refuses: find it.
             for entry in batch:
                 malformed.extend(self._store_alone(session, entry, outcome))
+        aside = {entry.id for entry in malformed}
+        # First what makes room: a full Redis would not take what is set aside.
+        self._entries.remove(entry for entry in batch if entry.id not in aside)
         if malformed:
             self._entries.bury([entry for entry in malformed if entry.raw])
             outcome.malformed += len(malformed)
@@ -130,7 +133,7 @@ class Drain:
                 "mirror-entries-malformed",
                 extra={"count": len(malformed), "first": malformed[0].id.decode(), "reason": malformed[0].problem},
             )
-        self._entries.remove(batch)
+            self._entries.remove(malformed)
 
     def _store_alone(self, session: Session, entry: Entry, outcome: Outcome) -> Iterator[Entry]:
         try:

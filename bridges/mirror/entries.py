@@ -54,7 +54,12 @@ class Entries:
         self._stream = stream
 
     def prepare(self) -> None:
-        """Makes the stream and the group where they are missing: at first, and after a FLUSHALL."""
+        """Makes the stream and the group where they are missing: at first, and after a FLUSHALL.
+
+        Where they are there nothing is written: a full Redis refuses that, and emptying the stream gives it room.
+        """
+        if self._is_prepared():
+            return
         try:
             self._redis.xgroup_create(self._stream, _GROUP, id="0", mkstream=True)
         except redis.ResponseError as problem:
@@ -62,6 +67,13 @@ class Entries:
                 raise
         else:
             log.info("mirror-group-made", extra={"stream": self._stream})
+
+    def _is_prepared(self) -> bool:
+        try:
+            groups = self._redis.xinfo_groups(self._stream)
+        except redis.ResponseError:
+            return False  # no such key
+        return any(group["name"] in (_GROUP, _GROUP.encode()) for group in groups)
 
     def unfinished(self, limit: int) -> list[Entry]:
         """Entries that were read before and not removed, oldest first."""

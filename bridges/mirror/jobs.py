@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from bridges.mirror.drain import Drain, Outage
-from tasks.queue.hints import send_hint
+from bridges.slices import work_in_slices
 from tasks.runtime import runtime_of
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,11 @@ _outage = Outage()
 def drain(self: Task[Any, Any]) -> None:
     """Drains for a slice of time and sends its successor; ends at once where another drain is at work."""
     runtime = runtime_of(self.app)
-    outcome = Drain(runtime, _outage).run(runtime.settings.bridge_slice_s)
-    if outcome.held:
-        log.debug("mirror-slice-ended", extra={"transitions": outcome.transitions, "repeated": outcome.repeated})
-        send_hint(self.app, "bridges.drain", [], queue="bridges")
+
+    def work() -> bool:
+        outcome = Drain(runtime, _outage).run(runtime.settings.bridge_slice_s)
+        if outcome.held:
+            log.debug("mirror-slice-ended", extra={"transitions": outcome.transitions, "repeated": outcome.repeated})
+        return outcome.held
+
+    work_in_slices(self.app, "bridges.drain", "bridges", work)

@@ -9,9 +9,9 @@ from celery import Task, shared_task
 
 from bridges.relay.loop import relay
 from bridges.relay.sink import SinkHolder
+from bridges.slices import work_in_slices
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.queue import shutdown
-from tasks.queue.hints import send_hint
 from tasks.queue.nudges import JOURNAL, Ears
 from tasks.runtime import runtime_of
 
@@ -26,12 +26,14 @@ _holder = SinkHolder()
 def run_slice(self: Task[Any, Any]) -> None:
     """Relays for ``bridge_slice_s``; ends at once where another relay is at work or the worker is stopping."""
     runtime = runtime_of(self.app)
-    try:
-        ears = Ears(runtime.redis(), JOURNAL)
-        held = relay(runtime.db, runtime.settings, _holder, shutdown, runtime.settings.bridge_slice_s, ears)
-    except (DatabaseUnavailable, DatabaseBusy) as problem:
-        _holder.drop()
-        log.warning("relay-without-database", extra={"error": problem.detail})
-        return
-    if held:
-        send_hint(self.app, TASK_NAME, [], QUEUE)
+
+    def work() -> bool:
+        try:
+            ears = Ears(runtime.redis(), JOURNAL)
+            return relay(runtime.db, runtime.settings, _holder, shutdown, runtime.settings.bridge_slice_s, ears)
+        except (DatabaseUnavailable, DatabaseBusy) as problem:
+            _holder.drop()
+            log.warning("relay-without-database", extra={"error": problem.detail})
+            return False
+
+    work_in_slices(self.app, TASK_NAME, QUEUE, work)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,9 +14,11 @@ import pytest
 import redis
 
 from bridges.mirror import drain as drain_module
+from bridges.mirror import jobs
 from bridges.mirror.drain import Drain, Outage
 from bridges.mirror.entries import DEAD_SUFFIX, Entries, Entry
-from tasks.runtime import Runtime
+from tasks.queue.app import create_celery
+from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states import store
 from tasks.states.service import TaskStateService
@@ -240,6 +244,47 @@ def test_redis_away_is_waited_for(
         wait_until(lambda: "mirror-goes-on" in caplog.text)
     assert caplog.text.count("mirror-waits") == 1
     assert caplog.text.count("mirror-goes-on") == 1
+
+
+@pytest.fixture
+def full_valkey(runtime: Runtime) -> Iterator[Callable[[], None]]:
+    """Makes Valkey refuse all that takes memory, until the test ends."""
+
+    def fill() -> None:
+        runtime.redis().config_set("maxmemory", 1)
+
+    yield fill
+    runtime.redis().config_set("maxmemory", 0)
+
+
+def test_a_full_valkey_is_drained_all_the_same_and_the_drain_goes_on_without_a_successor(
+    settings: Settings, full_valkey: Callable[[], None]
+) -> None:
+    app = create_celery(replace(settings, bridge_slice_s=0.1), "test")
+    drain = app.tasks[jobs.drain.name].run
+    runtime = runtime_of(app)
+    states = TaskStateService(runtime.db)
+    drain()
+    assert client(runtime).llen("bridges") == 1
+    client(runtime).delete("bridges")
+    client(runtime).xadd(STREAM, {"e": b"nonsense"})
+    write_way(settings, "a")
+    full_valkey()
+    with pytest.raises(redis.ResponseError, match="maxmemory"):
+        client(runtime).set("anything", 1)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(drain)
+        wait_until(lambda: client(runtime).xlen(STREAM) == 1)
+        assert states.get("a")["state"] == "succeeded"
+        # It has ended several slices by now, none of which could send a successor.
+        with pytest.raises(TimeoutError):
+            done.result(0.5)
+        client(runtime).config_set("maxmemory", 0)
+        done.result(30)
+    assert client(runtime).llen("bridges") == 1
+    drained(runtime)
+    assert (client(runtime).xlen(STREAM), client(runtime).xlen(STREAM + DEAD_SUFFIX)) == (0, 1)
+    app.close()
 
 
 def test_it_stops_when_told_to(runtime: Runtime) -> None:
