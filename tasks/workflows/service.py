@@ -133,10 +133,17 @@ class WorkflowService:
         return {"workflow_id": run_id, "state": state, "previous_state": look.state}
 
     def signal(
-        self, run_id: UUID, name: str, payload: Any, by: str, idempotency_key: str | None = None
+        self,
+        run_id: UUID,
+        name: str,
+        payload: Any,
+        by: str,
+        idempotency_key: str | None = None,
+        idempotency_scope: str = "",
     ) -> dict[str, Any]:
         """Gives a run a signal: the first step that waits for its name goes on with ``payload``; where none does yet,
-        the signal is kept for it. A repeat with the same key by the same sender is the first one again.
+        the signal is kept for it. A repeat with the same key is the first one again; ``idempotency_scope`` says
+        whose key that is.
 
         Raises:
             IdempotencyMismatch: the key was used before, for another signal.
@@ -149,9 +156,10 @@ class WorkflowService:
                 raise Conflict(f"The run is {look.state}; it takes no signals any more.")
             tx.all(steps.QUERIES["lock_signals"], {"run_id": str(run_id)})
             row = {"id": signal_id, "run_id": run_id, "name": name, "payload": text, "sent_by": by}
-            made = tx.one(waiting.SIGNALS["insert"], {**row, "idempotency_key": idempotency_key})
+            row |= {"idempotency_scope": idempotency_scope, "idempotency_key": idempotency_key}
+            made = tx.one(waiting.SIGNALS["insert"], row)
             if made is None:
-                return _signalled_before(tx, row, idempotency_key)
+                return _signalled_before(tx, row)
             waiting.signal_in(tx, Contexts(None).of(tx, run_id), name)
         self.hint([run_id])
         return {"workflow_id": run_id, "signal_id": signal_id, "name": name, "duplicate": False}
@@ -214,9 +222,9 @@ def _not_now(look: Look, what: str, target: str, *, sources: Sequence[str] | Non
     return Conflict(f"The run is {look.state}; only one that is {allowed} can be {what}.")
 
 
-def _signalled_before(tx: Transaction, row: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
-    known = tx.one(waiting.SIGNALS["by_key"], {**row, "idempotency_key": idempotency_key})
+def _signalled_before(tx: Transaction, row: Mapping[str, Any]) -> dict[str, Any]:
+    known = tx.one(waiting.SIGNALS["by_key"], row)
     sent = orjson.loads(row["payload"])
     if known is None or known["name"] != row["name"] or orjson.dumps(known["payload"]) != orjson.dumps(sent):
-        raise IdempotencyMismatch(f"The key {idempotency_key!r} was used before for another signal.")
+        raise IdempotencyMismatch(f"The key {row['idempotency_key']!r} was used before for another signal.")
     return {"workflow_id": row["run_id"], "signal_id": known["id"], "name": row["name"], "duplicate": True}

@@ -152,7 +152,8 @@ def signal(headers: dict[str, Any], said: dict[str, Any], run_id: UUID, name: st
         checked_name(name, "signal"),
         said.get("payload"),
         current_principal().name,
-        delivery_id(headers["idempotency_key"]),
+        idempotency_key=delivery_id(headers["idempotency_key"]),
+        idempotency_scope=str(current_principal().id),
     )
 
 

@@ -122,7 +122,7 @@ def test_a_run_is_paused_resumed_and_cancelled_where_its_state_allows_it(app: Fl
     ]
 
 
-def test_signals_are_kept_once(client: FlaskClient) -> None:
+def test_signals_are_kept_once(app: Flask, client: FlaskClient) -> None:
     run_id = execute(client, definition=HELLO).get_json()["workflow_id"]
     path = f"/workflows/{run_id}/signals/paid"
     first = client.post(path, json={"payload": {"amount": 3}}, headers={"Idempotency-Key": "s-1"})
@@ -130,6 +130,9 @@ def test_signals_are_kept_once(client: FlaskClient) -> None:
     assert (first.status_code, first.get_json()["duplicate"], again.get_json()["duplicate"]) == (202, False, True)
     assert first.get_json()["signal_id"] == again.get_json()["signal_id"]
     problem_of(client.post(path, json={"payload": 4}, headers={"Idempotency-Key": "s-1"}), 422)
+    other = client_with(app, "workflows:write", "workflows:read")
+    theirs = other.post(path, json={"payload": 4}, headers={"Idempotency-Key": "s-1"})
+    assert (theirs.status_code, theirs.get_json().get("duplicate")) == (202, False), "of the same name, another key"
     assert client.post(path).status_code == 202, "a signal need not bring anything"
     problem_of(client.post(f"/workflows/{run_id}/signals/a%20b"), 404)
     client.post(f"/workflows/{run_id}/cancel")
