@@ -116,6 +116,8 @@ LIMIT %(limit)s
 
 -- name: release --
 -- retrying | running | ready -> ready, of what is still due.
+-- The journal has the failed attempts at items, not their claims, and an item's version there is made of its attempt. One
+-- of a bundle whose lease ended gives its attempt back, so that there is nothing to tell, nor a version to tell it under.
 UPDATE step_items
 SET state = 'ready', lease_token = NULL, bundled = false,
     attempt = attempt - CASE WHEN state = 'running' AND bundled THEN 1 ELSE 0 END,
