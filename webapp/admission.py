@@ -36,6 +36,8 @@ _DETAIL = "The bridge takes in as many hooks as it can; send this one again late
 def install(app: Flask, registry: CollectorRegistry) -> None:
     """Puts the bound, ``ACCEPT_LIMIT``, before ``app``, and counts in ``registry`` what is refused."""
     refused = Counter("omninode_hooks_refused", "Hook requests over the bound, refused at once.", registry=registry)
+    shed = Counter("omninode_hooks_shed", "Hooks of low priority, refused under overload.", registry=registry)
+    of(app).admission.on_refusal = shed.inc
     gate = _Gate(app.wsgi_app, of(app).settings.accept_limit, refused)
     app.wsgi_app = gate  # type: ignore[method-assign]
 

@@ -80,7 +80,9 @@ class BacklogCollector(Collector):
             "omninode_inbox_oldest_received_seconds", "Age of the oldest hook that no worker has claimed."
         )
         oldest.add_metric([], stats["oldest_received_s"])
-        return [inbox, oldest]
+        overloaded = GaugeMetricFamily("omninode_overloaded", "Whether hooks of low priority are refused now.")
+        overloaded.add_metric([], self._services.admission.overload is not None)
+        return [inbox, oldest, overloaded]
 
     def _metrics(self) -> list[Metric]:
         rows = GaugeMetricFamily("omninode_metrics_waiting_rows", "Recorded rows that the rollups do not hold yet.")

@@ -37,6 +37,10 @@ class Overloaded(BridgeError):
     retry_after_s = 2.0
 
 
+def _nobody_counts() -> None:
+    """Where there is no telemetry."""
+
+
 class Admission:
     """Says whose hooks are taken now. ``circuit_open``: whether hints to workers are given up for the moment."""
 
@@ -49,6 +53,8 @@ class Admission:
         self._starting = threading.Lock()
         self._pid = 0
         self.overload: str | None = None
+        # Called for each refusal: whoever counts them puts its own here.
+        self.on_refusal: Callable[[], object] = _nobody_counts
 
     def admit(self, source: str) -> None:
         """Lets a hook of ``source`` pass.
@@ -61,6 +67,7 @@ class Admission:
         if self._pid != os.getpid():
             self._start()
         if self.overload is not None and self._is_low(source):
+            self.on_refusal()
             raise Overloaded(f"The bridge is overloaded ({self.overload}); this source is of low priority.")
 
     def look(self) -> None:

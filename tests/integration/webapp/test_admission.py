@@ -107,7 +107,9 @@ def old_hook(app: Flask, client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("old_hook")
-def test_while_hooks_wait_for_long_low_priority_comes_later(app: Flask, client: FlaskClient) -> None:
+def test_while_hooks_wait_for_long_low_priority_comes_later(
+    app: Flask, client: FlaskClient, anonymous: FlaskClient
+) -> None:
     for source in ("crawler-7", "batch"):
         response = client.post("/hooks", json={**HOOK, "source": source})
         assert problem_of(response, 503)["code"] == "LOAD_1"
@@ -116,6 +118,9 @@ def test_while_hooks_wait_for_long_low_priority_comes_later(app: Flask, client: 
     answer = client.post("/hooks/batch", json=[HOOK, {**HOOK, "source": "batch"}]).get_json()
     assert [item["index"] for item in answer["successes"]] == [0]
     assert [(item["index"], item["status"], item["code"]) for item in answer["errors"]] == [(1, 503, "LOAD_1")]
+    telemetry = anonymous.get("/metrics").get_data(as_text=True)
+    assert "omninode_hooks_shed_total 3.0" in telemetry
+    assert "omninode_overloaded 1.0" in telemetry
     with of(app).runtime.db.transaction() as tx:
         tx.execute("UPDATE inbox SET next_attempt_at = now()")
     of(app).admission.look()
