@@ -11,15 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from bridges.kafka.admin import TopicAdmin
-from bridges.relay import loop
+from bridges.relay import jobs, loop
 from bridges.relay.loop import relay
 from bridges.relay.notes import DOWN
 from bridges.relay.sink import SinkHolder
+from tasks.queue import shutdown
+from tasks.queue.app import create_celery
 from tasks.settings import Settings
 from tests.integration.bridges.relay.support import (
     EventStop,
@@ -261,3 +264,23 @@ def test_a_restarted_postgresql_ends_the_slice_and_nothing_else(
     journal.write(100)
     journal.wait_caught_up(10)
     journal.wait_all_on_kafka(5)
+
+
+def test_without_redis_the_relay_goes_on_without_a_successor(
+    journal: Journal, fresh_kafka: ServerProcess, settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    away = dataclasses.replace(settings, redis_url="redis://127.0.0.1:1/0", bridge_slice_s=0.2)
+    app = create_celery(away, "test")
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(app.tasks[jobs.run_slice.name].run)
+        try:
+            wait_for(lambda: "hints-paused" in caplog.text, 10)
+            journal.write(100)
+            journal.wait_caught_up(10)
+            journal.wait_all_on_kafka(5)
+        finally:
+            shutdown.request()
+            done.result(30)
+            shutdown.prepare()
+            jobs._holder.drop()
+            app.close()
