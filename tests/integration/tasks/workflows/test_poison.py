@@ -83,6 +83,12 @@ def test_a_step_that_computes_keeps_its_lease_and_is_in_nobodys_way(engine: Engi
     definition = {
         "steps": [*(task(key, "test.echo") for key in keys[:4]), spin, *(task(k, "test.echo") for k in keys[4:])]
     }
+    # What is stuck keeps its process until the watchdog ends that: all four are to be free.
+    free = engine.submit(
+        {"name": "free", "steps": [task(f"f{n}", "test.sleep", args={"seconds": 60}) for n in range(4)]}
+    )
+    engine.wait_running(free, 4)
+    engine.service.cancel(free, "test")
     # Each process of the worker is to have learned that the steps are short, so that it takes them together.
     for _ in range(12):
         assert engine.run(definition, {"seconds": 0.0})["state"] == "succeeded"
