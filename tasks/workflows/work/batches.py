@@ -77,7 +77,8 @@ class Batch:
     @property
     def good(self) -> bool:
         """Whether any are done and to be ended, or followed up."""
-        return bool(self._good or self._early)
+        with self._lock:
+            return bool(self._good or self._early)
 
     def take(self) -> tuple[list[Good], list[tuple[list[Good], After]]]:
         """What is done and to be ended by the caller; and what was ended early, with what is left to do after it."""
@@ -94,17 +95,17 @@ class Batch:
     def renew(self, tx: Transaction) -> int:
         """Renews the lease of what is held, and gives back what waits behind a step that takes long."""
         late = time.monotonic() - self._began_at > _PATIENCE_S
-        if late:
-            self._end_early()
+        ready = self._end_early() if late else ()
         with self._lock:
             given = self._taken() if late else []
             held = sorted(self._held)
         if given:
             steps.release(tx, self._run_id, given, self._token)
-        if late and not self._told and (behind := self._behind()):
+        behind = self._behind() if late and not self._told else ()
+        self._told |= bool(behind)
+        if ready or behind:
             # The clock sends them to others, as it does what is given back.
-            steps.postpone(tx, [(self._run_id, place) for place in behind], 0.0)
-            self._told = True
+            steps.postpone(tx, [(self._run_id, place) for place in (*ready, *behind)], 0.0)
         return steps.renew(tx, self._run_id, held, self._token, self._lease_s)
 
     def give_back(self, tx: Transaction) -> None:
@@ -114,26 +115,27 @@ class Batch:
         if given:
             steps.release(tx, self._run_id, given, self._token)
 
-    def _end_early(self) -> None:
-        """Ends what is done, so that it does not wait for the step that takes long. What can't be ended so is left to
-        the thread that works, and so are effects, which are a user's code."""
+    def _end_early(self) -> Sequence[int]:
+        """Ends what is done, so that it does not wait for the step that takes long; returns what became ready by it.
+        What can't be ended so is left to the thread that works, and so are effects, which are a user's code."""
         with self._ending:
             with self._lock:
                 good = [each for each in self._good if not each[1].effects]
             if not good:
-                return
+                return ()
             try:
                 after = self._end(good)
             except Exception as problem:  # noqa: BLE001 - the thread that works meets it too, and deals with it
                 log.info(
                     "steps-not-ended-early", extra={"run_id": str(self._run_id), "error": type(problem).__name__}
                 )
-                return
+                return ()
             with self._lock:
                 places = {one.place for one, _ in good}
                 self._good = [each for each in self._good if each[0].place not in places]
                 self._held.difference_update(places)
                 self._early.append((good, after))
+            return after.ready
 
     def _taken(self) -> list[int]:
         given = [one.place for one in self._todo]

@@ -11,13 +11,15 @@ import pytest
 
 from tasks.queue.app import create_celery
 from tasks.settings import Settings
-from tasks.workflows.attempt import StepError
+from tasks.workflows.attempt import Attempt, StepError
 from tasks.workflows.functions import step
 from tasks.workflows.store.steps import Claimed
 from tasks.workflows.work.canvas import Trip
 from tasks.workflows.work.carrying import Carrier
 from tasks.workflows.work.clock import Clock
+from tasks.workflows.work.durations import Durations
 from tasks.workflows.work.outcomes import Failed, Waits
+from tests.integration.conftest import wait_until
 from tests.integration.tasks.workflows.workbench import Workbench
 
 pytestmark = pytest.mark.timeout(60)
@@ -84,6 +86,28 @@ def test_an_output_may_hold_source_code_with_an_escaped_nul(bench: Workbench) ->
     run_id = bench.submit({"key": "a", "kind": "task", "with": {"task": "test.nul"}})
     bench.work(run_id)
     assert (bench.run(run_id)["state"], bench.run(run_id)["error_code"]) == ("failed", "NotJson")
+
+
+def test_what_waits_for_a_short_step_is_not_kept_by_a_long_one_beside_it(bench: Workbench) -> None:
+    short = {"key": "short", "kind": "task", "with": {"task": "test.echo"}}
+    long = {"key": "long", "kind": "task", "with": {"task": "test.until-due"}, "retry": {"max_attempts": 1}}
+    run_id = bench.submit(short, long, {"key": "then", "kind": "task", "needs": ["short"], "with": short["with"]})
+    for place in (0, 1):  # so that they are claimed, and would be ended, together
+        bench.runtime.kept(Durations).learn(bench.context(run_id), place, 0.001)
+    carry(bench, run_id, 0, 1)
+    assert bench.steps(run_id)["long"] == "succeeded", "the clock was not to look at what is ready"
+
+
+@step("test.until-due")
+def until_due(attempt: Attempt) -> None:
+    """Takes until the clock is to send the step ``then`` on its way."""
+    sql = "SELECT 1 FROM steps WHERE run_id = %(id)s AND key = 'then' AND state = 'ready' AND due_at <= now()"
+
+    def due() -> bool:
+        with attempt.runtime.db.transaction() as tx:
+            return bool(tx.all(sql, {"id": attempt.run_id}))
+
+    wait_until(due, 3.0)
 
 
 @step("test.nul")
