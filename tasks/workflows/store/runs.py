@@ -141,6 +141,7 @@ def change(
             "by": by,
             "reason": reason,
             "event": event or _EVENTS[state],
+            "grace_s": GRACE_S,
         },
     )
     return None if row is None else Changed(**row)

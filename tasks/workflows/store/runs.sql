@@ -86,6 +86,7 @@ WITH was AS MATERIALIZED (
         deadline_at = CASE WHEN %(timeout_s)s::float IS NULL THEN deadline_at
                            ELSE clock_timestamp() + %(timeout_s)s::float * interval '1 second' END,
         due_at = CASE WHEN %(terminal)s OR %(state)s = 'compensating' THEN NULL
+                      WHEN %(state)s = 'pending' THEN clock_timestamp() + %(grace_s)s * interval '1 second'
                       WHEN coalesce(%(open_leaves)s, open_leaves) = 0 AND %(state)s = 'running' THEN clock_timestamp()
                       WHEN %(timeout_s)s::float IS NULL THEN deadline_at
                       ELSE clock_timestamp() + %(timeout_s)s::float * interval '1 second' END

@@ -177,6 +177,7 @@ RUN_CHANGE = {
     "state": "failed",
     "terminal": True,
     "event": "x",
+    "grace_s": 5.0,
     "keep_error": False,
 }
 RUN_CHANGE |= dict.fromkeys(["leaves", "output", "error_code", "error", "open_leaves", "timeout_s", "by", "reason"])

@@ -11,6 +11,7 @@ from tasks.errors import BridgeError, Conflict
 from tasks.workflows import definitions
 from tasks.workflows.attempt import StepError
 from tasks.workflows.definition.parse import parse_definition
+from tasks.workflows.service import WorkflowService
 from tasks.workflows.store.steps import Claimed, LeaseLost
 from tasks.workflows.work.clock import Clock
 from tasks.workflows.work.contexts import Contexts, RunContext
@@ -388,3 +389,25 @@ def test_what_is_undone_again_goes_on_with_the_versions_of_its_history(bench: Wo
     sql = "SELECT version FROM journal WHERE aggregate_id LIKE %(id)s || '/undo:%%' ORDER BY id"
     versions = [row["version"] for row in bench.rows(sql, id=str(run_id))]
     assert versions == list(range(2, 6))
+
+
+@pytest.mark.parametrize("how", ["submitted", "resumed", "retried"])
+def test_whoever_waits_for_a_key_is_begun_though_nobody_was_told_of_its_end(bench: Workbench, how: str) -> None:
+    keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}}
+    first, second = (bench.submit({"key": "a", **TASK}, **keyed) for _ in range(2))
+    match how:
+        case "resumed":
+            bench.service.pause(second, "ada")
+            bench.service.resume(second, "ada")
+        case "retried":
+            bench.service.cancel(second, "ada")
+            bench.service.retry(second, "ada")
+    assert bench.run(second)["state"] == "pending"
+    # Its worker dies between its end and what follows.
+    deaf = WorkflowService(bench.db, bench.runtime.settings, lambda _run_ids: None)
+    deaf.cancel(first, "ada")
+    [row] = bench.rows("SELECT due_at - now() < interval '20 seconds' AS soon FROM runs WHERE id = %(id)s", id=second)
+    assert row["soon"], "the clock does not look at it before its deadline"
+    bench.rows("UPDATE runs SET due_at = now() WHERE id = %(id)s RETURNING 1", id=second)
+    Clock(bench.runtime, bench.following).tick()
+    assert bench.run(second)["state"] == "running"
