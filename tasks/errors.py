@@ -134,6 +134,10 @@ class DatabaseBusy(BridgeError):
     retry_after_s = 1.0
 
 
+class RowsHeld(DatabaseBusy):
+    """Another transaction holds a row that is needed; nothing was done."""
+
+
 class BrokerUnavailable(BridgeError):
     """Redis can't be reached."""
 

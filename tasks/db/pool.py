@@ -24,16 +24,15 @@ from tasks.db import connection
 from tasks.db.connection import Connection
 from tasks.db.plans import Plans
 from tasks.db.queries import Prepared
-from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable
+from tasks.errors import BridgeError, DatabaseBusy, DatabaseUnavailable, RowsHeld
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 _POOL_WAIT_S = 1.5
-_BUSY = (
+_HELD = (
     psycopg2.errors.LockNotAvailable,
-    psycopg2.errors.QueryCanceled,
     psycopg2.errors.DeadlockDetected,
     psycopg2.errors.SerializationFailure,
 )
@@ -283,8 +282,10 @@ def _translated(fairy: PoolProxiedConnection) -> Iterator[None]:
         yield
     except BridgeError:
         raise
-    except _BUSY as problem:
-        raise DatabaseBusy("A database lock or statement took longer than its limit.") from problem
+    except _HELD as problem:
+        raise RowsHeld("A database lock took longer than its limit.") from problem
+    except psycopg2.errors.QueryCanceled as problem:
+        raise DatabaseBusy("A database statement took longer than its limit.") from problem
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as problem:
         # One dead connection means that its idle sisters are dead too: the pool renews all that are older.
         fairy.invalidate()

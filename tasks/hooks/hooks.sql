@@ -3,12 +3,13 @@
 -- name: accept --
 -- Many deliveries and their first journal rows in one statement; a delivery that is known already is left out of the
 -- answer. One JSON text carries all rows: for the client that is far less work than an array for each column.
+-- One whose delivery id another transaction holds is waited for a moment only: the others of its batch wait with it.
 WITH rows AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (
+    SELECT row.* FROM json_to_recordset(%(rows)s::json) AS row (
         id uuid, source text, delivery_id text, body_digest text, family text, event_type text, action text,
         resource text, resource_id text, schema_version text, environment text, body jsonb, told_body jsonb,
         correlation_id text, event_id uuid
-    )
+    ), set_config('lock_timeout', '250ms', true)
 ), fresh AS (
     INSERT INTO inbox (
         id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,

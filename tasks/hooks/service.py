@@ -20,6 +20,7 @@ from tasks.errors import (
     FieldError,
     IdempotencyMismatch,
     NotFound,
+    RowsHeld,
     ValidationFailed,
 )
 from tasks.hooks import store
@@ -77,6 +78,9 @@ class HookService:
         """As ``_store``, for deliveries that have nothing to do with each other: none fails by another's fault."""
         try:
             return self._store(deliveries)
+        except RowsHeld as problem:
+            if len(deliveries) == 1:
+                return [problem]
         except BridgeError as problem:
             return [problem] * len(deliveries)
         except Exception:

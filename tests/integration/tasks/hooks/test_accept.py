@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
 
 from tasks.db.pool import Database
-from tasks.errors import Conflict, IdempotencyMismatch, NotFound, ValidationFailed
+from tasks.errors import BridgeError, Conflict, DatabaseBusy, IdempotencyMismatch, NotFound, ValidationFailed
 from tasks.hooks import store
 from tasks.hooks.handling import HookHandler
 from tasks.hooks.model import Accepted, NewHook
 from tasks.hooks.service import HookService
 from tasks.settings import Settings
+from tests.integration.conftest import wait_until
 
 HOOK = NewHook("shop", "paid", "order", "42", data={"total": 3, "password": "hush"})
 
@@ -135,3 +137,34 @@ def test_a_handled_hook_is_kept_while_its_delivery_id_counts(
     with db.transaction() as tx:
         assert tx.execute(store.QUERIES["release_old_delivery_ids"], {"window_s": 0, "limit": 10}) == 1
         assert tx.execute(store.QUERIES["delete_old"], {"keep_days": 1, "limit": 10}) == 1
+
+
+def test_one_whose_delivery_id_another_transaction_holds_takes_nobody_with_it(
+    hooks: HookService, db: Database
+) -> None:
+    hook = NewHook("shop", "paid", "order", "1")
+    held = hooks.accept(dataclasses.replace(hook, delivery_id="known")).hook_id
+    inside, let = threading.Event(), threading.Event()
+
+    def post(key: str) -> Accepted | BridgeError:
+        try:
+            return hooks.accept(dataclasses.replace(hook, delivery_id=key))
+        except BridgeError as problem:
+            return problem
+
+    def lead(ids: list[UUID]) -> bool:
+        inside.set()
+        return let.wait(10)
+
+    # A first one that is slow after its commit, so that the others gather behind it.
+    hooks._hint = lead
+    with db.transaction() as tx, ThreadPoolExecutor(6) as pool:
+        tx.execute("UPDATE inbox SET delivery_id = 'held' WHERE id = %(id)s", {"id": held})
+        first = pool.submit(post, "first")
+        assert inside.wait(10)
+        others = [pool.submit(post, key) for key in ("a", "held", "b", "c")]
+        wait_until(lambda: len(hooks._grouped._waiting) == 4)
+        let.set()
+        answers = [other.result(20) for other in [first, *others]]
+    assert isinstance(answers.pop(2), DatabaseBusy)
+    assert all(isinstance(answer, Accepted) for answer in answers)
