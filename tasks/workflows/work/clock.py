@@ -131,7 +131,7 @@ class Clock:
         )
         try:
             with self._db.transaction() as tx:
-                after = fail_in(tx, context, place, row["lease_token"], Failed(error))
+                after = fail_in(tx, context, place, row["lease_token"], Failed(error), overdue=True)
         except LeaseLost:
             return False
         self._following.follow(context, after)

@@ -104,14 +104,27 @@ def fail_or_retry_in(
     return After(timer_s=delay_s)
 
 
-def fail_in(tx: Transaction, context: RunContext, place: int, token: UUID | None, failed: Failed) -> After:
-    """The step has failed for good; what that means for the run is the definition's ``on_failure``."""
+def fail_in(
+    tx: Transaction,
+    context: RunContext,
+    place: int,
+    token: UUID | None,
+    failed: Failed,
+    *,
+    overdue: bool = False,
+) -> After:
+    """The step has failed for good; what that means for the run is the definition's ``on_failure``. ``overdue``: only
+    where its lease is over still.
+
+    Raises:
+        LeaseLost: the step is elsewhere by now.
+    """
     run_id = context.row.id
     if context.on_failure == "continue" and place not in context.undoing:
-        state = _fail_step(tx, run_id, place, token, failed)
+        state = _fail_step(tx, run_id, place, token, failed, overdue)
         return settle(tx, context, {place: End(state)})
     tx.all(steps.QUERIES["lock_open"], {"run_id": run_id})
-    state = _fail_step(tx, run_id, place, token, failed)
+    state = _fail_step(tx, run_id, place, token, failed, overdue)
     look = runs.look(tx, run_id, lock=True)
     cause = f"step {context.key(place)}: {failed.error}"
     if place in context.undoing:
@@ -131,7 +144,7 @@ def fail_in(tx: Transaction, context: RunContext, place: int, token: UUID | None
     return After(ended=ended)
 
 
-def _fail_step(tx: Transaction, run_id: UUID, place: int, token: UUID | None, failed: Failed) -> str:
+def _fail_step(tx: Transaction, run_id: UUID, place: int, token: UUID | None, failed: Failed, overdue: bool) -> str:
     state = "timed_out" if failed.timed_out else "failed"
     must(
         steps.change(
@@ -144,6 +157,7 @@ def _fail_step(tx: Transaction, run_id: UUID, place: int, token: UUID | None, fa
             arguments=failed.arguments,
             error_code=failed.error.error_type,
             error=str(failed.error),
+            overdue=overdue,
         )
     )
     return state

@@ -193,3 +193,21 @@ def test_the_end_of_a_run_does_not_depend_on_the_next_one_of_its_key(
     with db.transaction() as tx:
         states = {row["id"]: row["state"] for row in tx.all("SELECT id, state FROM runs")}
     assert states == {late: "timed_out", waiting: "pending"}
+
+
+def test_the_last_attempt_of_a_worker_that_was_only_late_goes_on(
+    db: Database, settings: Settings, app: Celery, clock: Clock
+) -> None:
+    run_ids = [put(db, settings, "running") for _ in range(2)]
+    with db.transaction() as tx:
+        tx.execute("UPDATE steps SET attempt = 9, due_at = due_at + place * interval '1 ms'")
+        # While the clock gives up one of the two, the worker of the other renews its lease.
+        tx.execute(
+            "CREATE FUNCTION renew() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " UPDATE steps SET due_at = now() + interval '9 s' WHERE run_id <> NEW.run_id AND state = 'running';"
+            " RETURN NEW; END $$;"
+            "CREATE TRIGGER renew AFTER UPDATE ON steps FOR EACH ROW WHEN (NEW.state = 'failed')"
+            " EXECUTE FUNCTION renew()"
+        )
+    clock.tick()
+    assert sorted(state(db, run_id) for run_id in run_ids) == ["failed", "running"]
