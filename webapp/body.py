@@ -116,15 +116,13 @@ def parse(raw: bytes) -> Any:
             f"The body is not valid JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}.",
             errors=[FieldError("", f"{problem.msg} at line {problem.lineno}, column {problem.colno}")],
         ) from None
-    if not repeats_names(raw, value) and not _LONG_NUMBER.search(raw):
-        return value
     # orjson turns an integer beyond 64 bits into a float, and keeps the last of equal names, both without a word.
     try:
-        exact = json.loads(raw, parse_int=_integer, object_pairs_hook=_Object)
+        if repeats_names(raw, value):
+            _refuse_repeats(json.loads(raw, parse_int=_integer, object_pairs_hook=_Object))
+        return json.loads(raw, parse_int=_integer) if holds_long_number(raw) else value
     except RecursionError:
         raise MalformedInput("The body is nested too deep.", errors=[FieldError("", "is nested too deep")]) from None
-    _refuse_repeats(exact)
-    return exact
 
 
 def repeats_names(raw: bytes, value: Any) -> bool:

@@ -28,7 +28,7 @@ def check_graph(steps: Sequence[Mapping[str, Any]], reads: Sequence[Read], repor
     if stuck:
         for cycle in _cycles(parents, stuck):
             report.add(at / cycle[0] / "needs", f"a cycle: {_shown([steps[i]['key'] for i in cycle])}")
-    _check_reads(reads, steps, numbers, parents, [] if stuck else order, report)
+    _check_reads(reads, steps, numbers, parents, order, report)
     _check_branches(steps, numbers, parents, at, report)
     _check_outputs(steps, at, report)
 
@@ -132,9 +132,10 @@ def _check_reads(
     order: Sequence[int],
     report: Report,
 ) -> None:
-    """Notes expressions that read a step which is not certain to have ended before. Without an order (there is a
-    cycle, told already) only unknown steps are noted."""
+    """Notes expressions that read a step which is not certain to have ended before. Of steps that wait for a
+    cycle (it is told already), which ``order`` does not hold, only reads of unknown steps are noted."""
     above: list[int] | None = None
+    placed = frozenset(order)
     for read in reads:
         for key in sorted(read.keys):
             if key not in numbers:
@@ -142,7 +143,7 @@ def _check_reads(
                 report.add(read.path, f"reads the step '{key[:100]}', which there is not{hint}")
                 continue
             number = numbers[key]
-            if read.step is None or number in parents[read.step] or (read.own and number == read.step) or not order:
+            if read.step not in placed or number in parents[read.step] or (read.own and number == read.step):
                 continue
             above = above or _ancestors(parents, order)
             if not above[read.step] >> number & 1:

@@ -137,3 +137,14 @@ def test_what_looks_like_a_repeat_and_is_none_passes() -> None:
 def test_a_text_too_deep_for_the_exact_reader_is_refused() -> None:
     with pytest.raises(MalformedInput, match="too deep"):
         body.parse(b"[" * 1000 + b"1" * 30 + b"]" * 1000)
+
+
+def types_in(value: Any) -> set[type]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {type(value)}.union(*map(types_in, inner))
+
+
+@pytest.mark.parametrize("raw", [rb'{"a": [{"b": "\u00e9"}]}', b'{"a": [{"b": "12345678901234567890"}]}'])
+def test_what_has_to_be_looked_at_twice_is_plain_too(raw: bytes) -> None:
+    """Who reads it, such as a workflow's definition, may ask for a dict and nothing else."""
+    assert types_in(read(raw)) == {dict, list, str}

@@ -203,6 +203,10 @@ def test_the_hash_is_of_what_is_said() -> None:
             steps(task("c", "b"), task("a", "c"), task("b", "a"), task("d", "b", "e"), task("e", "d")),
             [("/steps/0/needs", "a cycle: c → a → b → c"), ("/steps/3/needs", "a cycle: d → e → d")],
         ),
+        (
+            steps(task("a", "a"), task("b"), task("c", "a", when="steps.b.output"), task("d", when="steps.b.output")),
+            [("/steps/0/needs", "a cycle: a → a"), ("/steps/3/when", "which does not come before 'd'")],
+        ),
         (steps({"key": "a"}), [("/steps/0", "the field 'kind' is missing")]),
         (steps({"key": "a", "kind": "htpp"}), [("/steps/0/kind", "unknown kind 'htpp'; did you mean 'http'?")]),
         (steps({"key": "a", "kind": "task"}), [("/steps/0/with", "the field 'task' is missing")]),
