@@ -37,7 +37,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def ring(_signal: int, _frame: FrameType | None) -> None:
-        raise TimedOut(f"It did not return within {seconds:g} s.")
+        raise TimedOut(f"It did not return within {round(seconds, 2):g} s.")
 
     before = signal.signal(signal.SIGALRM, ring)
     try:

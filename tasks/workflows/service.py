@@ -218,7 +218,7 @@ def _choices(
 
 
 def _not_now(look: Look, what: str, target: str, *, sources: Sequence[str] | None = None) -> Conflict:
-    allowed = ", ".join(sorted(RUN.sources(target)) if sources is None else sources)
+    allowed = " or ".join(sorted(RUN.sources(target)) if sources is None else sources)
     return Conflict(f"The run is {look.state}; only one that is {allowed} can be {what}.")
 
 

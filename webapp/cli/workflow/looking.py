@@ -162,7 +162,7 @@ def follow(session: Session, run_id: UUID, look: Callable[[int], dict[str, Any]]
     if not ended:
         if session.as_json:
             session.out.json({**chart, "timed_out": True})
-        session.out.note(f"Not ended within {timeout_s:g} s; the run goes on: omninode workflow watch {run_id}")
+        session.out.note(f"Not ended within {timeout_s:.3g} s; the run goes on: omninode workflow watch {run_id}")
         raise Failed(TIMED_OUT)
 
 
