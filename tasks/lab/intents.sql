@@ -13,10 +13,11 @@ WHERE execution_id = ANY(%(ids)s::uuid[])
 -- Those that nobody renews: they ended and were recorded, or their process is gone.
 SELECT lab_attempts.execution_id, record, lab_attempts.task_type, lab_attempts.metadata, correlation_id,
        lease_until - %(lease_s)s * interval '1 second' AS seen_at,
-       EXISTS (SELECT FROM model_executions
-               WHERE model_executions.execution_id = lab_attempts.execution_id::text) AS recorded
+       -- LIMIT, so that each is looked up: else all executions may be read for a few attempts.
+       (SELECT true FROM model_executions
+        WHERE model_executions.execution_id = lab_attempts.execution_id::text LIMIT 1) IS NOT NULL AS recorded
 FROM lab_attempts
-WHERE lease_until < clock_timestamp()
+WHERE lease_until < statement_timestamp()
 ORDER BY lease_until
 LIMIT %(limit)s
 FOR UPDATE OF lab_attempts SKIP LOCKED

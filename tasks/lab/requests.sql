@@ -76,7 +76,7 @@ RETURNING id, comparison_id, version, attempt, correlation_id
 -- running -> failed: each of the workers that took it died.
 WITH lost AS (
     SELECT id FROM lab_requests
-    WHERE state = 'running' AND lease_until < clock_timestamp() AND attempt >= %(max_attempts)s
+    WHERE state = 'running' AND lease_until < statement_timestamp() AND attempt >= %(max_attempts)s
     ORDER BY lease_until
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -93,13 +93,13 @@ RETURNING lab_requests.id, comparison_id, version, attempt, correlation_id
 -- not sent again before it had its time.
 WITH pending AS (
     SELECT id FROM lab_requests
-    WHERE state = 'pending' AND hinted_at < clock_timestamp() - %(grace_s)s * interval '1 second'
+    WHERE state = 'pending' AND hinted_at < statement_timestamp() - %(grace_s)s * interval '1 second'
     ORDER BY hinted_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), leased AS (
     SELECT id FROM lab_requests
-    WHERE state = 'running' AND lease_until < clock_timestamp()
+    WHERE state = 'running' AND lease_until < statement_timestamp()
     ORDER BY lease_until
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

@@ -55,7 +55,7 @@ SELECT schedules.*, clock_timestamp() AS now,
            SELECT FROM runs WHERE runs.id = schedules.last_run_id AND runs.finished_at IS NULL
        ) AS previous_open
 FROM schedules
-WHERE due_at <= clock_timestamp()
+WHERE due_at <= statement_timestamp()
 ORDER BY due_at
 LIMIT %(limit)s
 FOR UPDATE OF schedules SKIP LOCKED
