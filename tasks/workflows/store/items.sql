@@ -115,15 +115,40 @@ ORDER BY due_at
 LIMIT %(limit)s
 
 -- name: release --
--- retrying | running | ready -> ready, of what is still due.
--- The journal has the failed attempts at items, not their claims, and an item's version there is made of its attempt. One
--- of a bundle whose lease ended gives its attempt back, so that there is nothing to tell, nor a version to tell it under.
-UPDATE step_items
-SET state = 'ready', lease_token = NULL, bundled = false,
-    attempt = attempt - CASE WHEN state = 'running' AND bundled THEN 1 ELSE 0 END,
-    due_at = clock_timestamp() + %(delay_s)s * interval '1 second'
-FROM unnest(%(run_ids)s::uuid[], %(places)s::integer[], %(indexes)s::integer[]) AS seen (seen_run, seen_place, seen_index)
-WHERE run_id = seen_run AND place = seen_place AND index = seen_index AND due_at <= now()
+-- retrying | running | ready -> ready, of what is still due. The journal is told of an attempt whose lease ended: it has
+-- failed. One of a bundle gives its attempt back, so that there is nothing to tell, nor a version to tell it under: an
+-- item's is made of its attempt.
+WITH was AS MATERIALIZED (
+    SELECT run_id, place, index, state, bundled
+    FROM step_items
+    JOIN unnest(%(run_ids)s::uuid[], %(places)s::integer[], %(indexes)s::integer[])
+         AS seen (seen_run, seen_place, seen_index)
+      ON run_id = seen_run AND place = seen_place AND index = seen_index
+    WHERE due_at <= now()
+    ORDER BY run_id, place, index
+    FOR UPDATE OF step_items
+), released AS (
+    UPDATE step_items
+    SET state = 'ready', lease_token = NULL, bundled = false,
+        attempt = attempt - CASE WHEN was.state = 'running' AND was.bundled THEN 1 ELSE 0 END,
+        due_at = clock_timestamp() + %(delay_s)s * interval '1 second'
+    FROM was
+    WHERE (step_items.run_id, step_items.place, step_items.index) = (was.run_id, was.place, was.index)
+    RETURNING was.*, attempt
+)
+INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+SELECT gen_random_uuid(), 'item', released.run_id || '/' || steps.key || '/' || released.index,
+       steps.version * 1000 + released.attempt, 'workflow-item-changed',
+       jsonb_build_object(
+           'workflow_id', released.run_id::text, 'name', runs.name, 'step', steps.key, 'item', released.index,
+           'from', 'running', 'state', 'ready', 'attempt', released.attempt, 'error_code', 'WorkerLost',
+           'error', 'The attempt ended with its worker gone.'
+       ),
+       runs.correlation_id
+FROM released
+JOIN steps ON steps.run_id = released.run_id AND steps.place = released.place
+JOIN runs ON runs.id = released.run_id
+WHERE released.state = 'running' AND NOT released.bundled
 
 -- name: forget --
 -- Items of a map that is over are nobody's business.

@@ -125,3 +125,21 @@ def test_an_item_whose_worker_stops_in_time_is_begun_again_by_the_clock(bench: W
     bench.rows("UPDATE step_items SET due_at = now() WHERE state = 'running' RETURNING 1")
     Clock(bench.runtime, bench.following).tick()
     assert states(bench, run_id)[2] == "ready"
+
+
+@pytest.mark.parametrize("bundled", [False, True], ids=["alone", "bundled"])
+def test_an_attempt_whose_worker_is_gone_is_told_where_it_counts(bench: Workbench, bundled: bool) -> None:
+    run_id = mapped(bench, "test.overtaken", by="lease")
+    work(bench, run_id)
+    bench.rows(
+        "UPDATE step_items SET due_at = now(), bundled = %(bundled)s WHERE state = 'running' RETURNING 1",
+        bundled=bundled,
+    )
+    Clock(bench.runtime, bench.following).tick()
+    told = bench.rows("SELECT aggregate_id, payload FROM journal WHERE event_type = 'workflow-item-changed'")
+    assert bench.rows("SELECT attempt FROM step_items WHERE index = 2") == [{"attempt": 0 if bundled else 1}]
+    assert [(row["aggregate_id"], row["payload"]["attempt"], row["payload"]["error_code"]) for row in told] == (
+        [] if bundled else [(f"{run_id}/m/2", 1, "WorkerLost")]
+    )
+    work(bench, run_id)
+    bench.check_journal(run_id)
