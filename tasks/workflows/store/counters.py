@@ -14,7 +14,7 @@ import orjson
 from tasks.db.pool import Transaction
 from tasks.db.queries import Queries
 from tasks.workflows.settling import Change, Children, Counters, End, Settlement
-from tasks.workflows.store.steps import GRACE_S
+from tasks.workflows.store.steps import GRACE_S, planned_for
 
 QUERIES = Queries("tasks.workflows.store", "counters.sql")
 
@@ -30,7 +30,6 @@ def settle(
 
     ``unsettled``: steps that have counted all of their parents already, and only need their verdict.
     """
-    found: dict[int, str] = {}
     changes: dict[int, Change] = {}
     if unsettled:
         for place, counters in _lock_pending(tx, run_id, unsettled).items():
@@ -43,7 +42,7 @@ def settle(
         wanted = settlement.wanted()
     changes |= settlement.changes()
     if not changes:
-        return found
+        return {}
     rows = [_change_row(place, change) for place, change in sorted(changes.items())]
     parameters = {
         "run_id": run_id,
@@ -51,16 +50,16 @@ def settle(
         "places": sorted(changes),
         "grace_s": GRACE_S,
     }
-    for row in tx.all(QUERIES["settle"], parameters):
-        if row["state"] != "pending":
-            found[row["place"]] = row["state"]
-    return found
+    with planned_for(tx, len(rows)):
+        settled = tx.all(QUERIES["settle"], parameters)
+    return {row["place"]: row["state"] for row in settled if row["state"] != "pending"}
 
 
 def reopen(tx: Transaction, run_id: UUID, changes: Mapping[int, Change]) -> None:
     """failed, timed_out, cancelled → pending or ready."""
     rows = orjson.dumps([_change_row(place, change) for place, change in sorted(changes.items())]).decode()
-    tx.execute(QUERIES["reopen"], {"run_id": run_id, "rows": rows, "grace_s": GRACE_S})
+    with planned_for(tx, len(changes)):
+        tx.execute(QUERIES["reopen"], {"run_id": run_id, "rows": rows, "grace_s": GRACE_S})
 
 
 def _lock_pending(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, Counters]:

@@ -5,7 +5,8 @@ What goes further down the graph is settled in ``counters``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,8 @@ QUERIES = Queries("tasks.workflows.store", "steps.sql")
 # How long the clock waits before it makes good a message that may have been lost.
 GRACE_S = 5.0
 ERROR_LIMIT = 4000
+# Of more rows in one statement its plan is made anew, for that many; it needs a transaction.
+MANY = 500
 
 
 class LeaseLost(Exception):
@@ -112,21 +115,21 @@ def complete(
     Raises:
         LeaseLost: one of them is not held under the token.
     """
-    row = tx.one(
-        QUERIES.prepared("complete"),
-        {
-            "run_id": run_id,
-            "rows": orjson.dumps([_done_row(one) for one in done]).decode(),
-            "below": orjson.dumps(_below([one.place for one in done], ways.children, choice)).decode(),
-            "count": len(done),
-            "token": token,
-            "candidates": list(ways.candidates),
-            "next_token": ways.next_token,
-            "lease_s": ways.lease_s,
-            "grace_s": GRACE_S,
-            "leaves": sum(not ways.children[one.place] for one in done),
-        },
-    )
+    below = _below([one.place for one in done], ways.children, choice)
+    parameters = {
+        "run_id": run_id,
+        "rows": orjson.dumps([_done_row(one) for one in done]).decode(),
+        "below": orjson.dumps(below).decode(),
+        "count": len(done),
+        "token": token,
+        "candidates": list(ways.candidates),
+        "next_token": ways.next_token,
+        "lease_s": ways.lease_s,
+        "grace_s": GRACE_S,
+        "leaves": sum(not ways.children[one.place] for one in done),
+    }
+    with planned_for(tx, len(below)):
+        row = tx.one(QUERIES["complete"] if len(below) > MANY else QUERIES.prepared("complete"), parameters)
     if row is None or row["done"] != len(done):
         raise LeaseLost
     return Completed(
@@ -160,6 +163,18 @@ def advance(
         raise LeaseLost
     ready = (child,) if row["child"] == "ready" else ()
     return Completed(ready, child if row["child"] == "running" else None, (), None, row["run_state"] or "")
+
+
+@contextmanager
+def planned_for(tx: Transaction, count: int) -> Iterator[None]:
+    """Around a statement with so many rows in its parameters, of which PostgreSQL guesses that they are few: it would
+    go through all of them for each. More than ``MANY`` need a transaction."""
+    if count <= MANY:
+        yield
+        return
+    tx.execute("SET LOCAL enable_nestloop = off")
+    yield
+    tx.execute("SET LOCAL enable_nestloop TO DEFAULT")
 
 
 def change(

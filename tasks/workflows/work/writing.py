@@ -40,7 +40,8 @@ class Writer:
         once under ``next_token``."""
         lease_s = self._settings.workflow_lease_s
         ways = Ways(context.children, candidates, next_token, lease_s)
-        if context.workings.plain and not effects and choice is None:
+        many = sum(len(context.children[one.place]) for one in done) > steps.MANY
+        if context.workings.plain and not effects and choice is None and not many:
             follower = context.follower(done[0].place) if len(done) == 1 else None
             with self._db.autocommit() as tx:
                 if follower is None:

@@ -15,7 +15,7 @@ from tasks.workflows.service import WorkflowService
 from tasks.workflows.store.steps import Claimed, LeaseLost
 from tasks.workflows.work.clock import Clock
 from tasks.workflows.work.contexts import Contexts, RunContext
-from tasks.workflows.work.outcomes import Child, Failed, Waits
+from tasks.workflows.work.outcomes import Child, Failed, Skipped, Waits
 from tests.integration.tasks.workflows.workbench import Workbench
 
 pytestmark = pytest.mark.timeout(120)
@@ -411,3 +411,15 @@ def test_whoever_waits_for_a_key_is_begun_though_nobody_was_told_of_its_end(benc
     bench.rows("UPDATE runs SET due_at = now() WHERE id = %(id)s RETURNING 1", id=second)
     Clock(bench.runtime, bench.following).tick()
     assert bench.run(second)["state"] == "running"
+
+
+def test_a_step_that_ten_thousand_wait_for_ends_in_a_moment(bench: Workbench) -> None:
+    below = [{"key": f"s{n}", "needs": ["a"], **TASK} for n in range(9_999)]
+    run_id, passed = (bench.submit({"key": "a", **TASK}, *below) for _ in range(2))
+    assert bench.complete(run_id, 0, bench.claim(run_id, 0)) == "done"
+    assert Counter(bench.steps(run_id).values()) == {"succeeded": 1, "ready": 9_999}
+    bench.service.cancel(run_id, "ada")
+    assert bench.service.retry(run_id, "ada")["steps"] == 9_999
+    assert Counter(bench.steps(run_id).values()) == {"succeeded": 1, "ready": 9_999}
+    bench.writer.end(bench.context(passed), Claimed(0, 1), bench.claim(passed, 0), Skipped())
+    assert Counter(bench.steps(passed).values()) == {"skipped": 10_000}
