@@ -30,7 +30,8 @@ STEP_AGGREGATE = "step"
 ITEM_AGGREGATE = "item"
 _WAITING = 20
 _FAILED_ITEMS = 20
-_FOLDS = 64
+# Of all folds that a process keeps: about 4 MB.
+_FOLDED_STEPS = 100_000
 _CLOCK_SLACK = timedelta(minutes=1)
 
 
@@ -40,6 +41,7 @@ class Reading:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._folds: dict[tuple[UUID, int], Folded] = {}
+        self._folded_steps = 0
 
     def status(self, run_id: UUID) -> dict[str, Any]:
         """A run without its values: ``steps`` counts its steps by state, ``waiting`` names those that a signal or a
@@ -141,8 +143,10 @@ class Reading:
         known = self._folds.get((stored.id, most))
         if known is None:
             known = fold(stored.places, most)
-            if len(self._folds) >= _FOLDS:
+            self._folded_steps += len(stored.places)
+            if self._folded_steps > _FOLDED_STEPS:
                 self._folds.clear()
+                self._folded_steps = len(stored.places)
             self._folds[stored.id, most] = known
         return known
 

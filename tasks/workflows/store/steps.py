@@ -238,7 +238,7 @@ def cancel_open(tx: Transaction, run_id: UUID, reason: str, error_code: str | No
 
 def results(tx: Transaction, run_id: UUID, places: Sequence[int]) -> dict[int, tuple[str, Any]]:
     """State and output of these steps, by place."""
-    rows = tx.all(QUERIES.prepared("results"), {"run_id": run_id, "places": list(places)})
+    rows = tx.each(QUERIES.prepared("results"), {"run_id": run_id, "places": list(places)})
     return {row["place"]: (row["state"], row["output"]) for row in rows}
 
 
