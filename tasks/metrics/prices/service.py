@@ -63,17 +63,18 @@ class PriceService:
             raise NotFound(f"There is no price of {pattern} from {valid_from.isoformat()} on.")
         self._forget()
 
-    def import_file(self, raw: bytes, valid_from: date | None = None) -> dict[str, int]:
+    def import_file(self, raw: bytes, valid_from: date | None = None) -> dict[str, Any]:
         """Takes over a public price file (``files.read``), to hold from a day (UTC; today by default) on.
 
-        Returns how many prices are ``new`` or changed, how many were ``known`` already and how many entries were
-        ``skipped`` since they are not priced by the token. Raises MalformedInput.
+        Returns how many prices are ``new`` or changed, how many were ``known`` already, how many entries were
+        ``skipped`` since they are not priced by the token, and the models with a ``wrong`` price, which are left as
+        they were. Raises MalformedInput.
         """
         found = files.read(raw)
         day = valid_from or _today()
         prices = [Price(name, day, given, taken) for name, (given, taken) in found.prices.items()]
         new = self._put(prices, "litellm")
-        return {"new": new, "known": len(prices) - new, "skipped": found.skipped}
+        return {"new": new, "known": len(prices) - new, "skipped": found.skipped, "wrong": list(found.wrong)}
 
     def book(self) -> PriceBook:
         """The prices as they are, or were up to 10 s ago."""

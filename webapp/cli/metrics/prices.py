@@ -11,6 +11,7 @@ from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.session import Session
 
 _MILLION = 1_000_000
+_SHOWN = 10
 _FROM = click.option(
     "--from", "valid_from", type=click.DateTime(["%Y-%m-%d"]), help="The first day, in UTC. [default: today]"
 )
@@ -78,6 +79,9 @@ def import_file(session: Session, /, file: BinaryIO, valid_from: datetime | None
     found = session.prices.import_file(file.read(), day)
     session.audit("model-prices-imported", f"{found['new']} prices from {day}")
     text = f"{found['new']} new, {found['known']} known, {found['skipped']} not priced by the token"
+    if found["wrong"]:
+        shown = ", ".join(found["wrong"][:_SHOWN]) + (" …" if len(found["wrong"]) > _SHOWN else "")
+        text += f"; left out, since a price is no number from 0: {shown}"
     _answer(session, {**found, "valid_from": day}, text)
 
 

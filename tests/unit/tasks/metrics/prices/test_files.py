@@ -35,10 +35,16 @@ def test_what_is_priced_by_the_token_is_read() -> None:
         "acme-embed": (2e-08, 0.0),
         "acme-free": (0.0, 0.0),
     }
-    assert found.skipped == 3
+    assert found.skipped == 2
+    assert found.wrong == ("acme-wrong",)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"a": 1}', b"{}", b'{"a": {"mode": "chat"}}', b"\xff"])
 def test_what_is_no_price_file_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedInput):
         read(raw)
+
+
+def test_a_model_that_is_no_object_is_named() -> None:
+    with pytest.raises(MalformedInput, match="'gone'"):
+        read(orjson.dumps({**SAMPLE, "gone": 5}))
