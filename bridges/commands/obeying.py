@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from bridges.commands import positions
 from bridges.commands.orders import EXECUTE, Command
@@ -29,6 +28,7 @@ from tasks.workflows.beginning import NotBegun, begin
 from tasks.workflows.definition.context import Known
 from tasks.workflows.definition.mistakes import told
 from tasks.workflows.service import WorkflowService
+from tasks.workflows.submitting import Submitted
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Obedience:
         except NotBegun as refusal:
             return _problem(refusal.problem or BridgeError(refusal.reason))
         if not run.duplicate:
-            tx.after_commit(self._hint, run.run_id)
+            tx.after_commit(self._hint, run)
         return {
             "workflow_id": str(run.run_id),
             "status": run.state,
@@ -123,8 +123,8 @@ class Obedience:
         except (NotFound, ValidationFailed) as problem:
             return _problem(problem)
 
-    def _hint(self, run_ids: list[UUID]) -> None:
-        self._workflows.hint(run_ids)
+    def _hint(self, made: list[Submitted]) -> None:
+        self._workflows.hint({run.run_id: run.priority for run in made})
 
 
 def _problem(problem: BridgeError) -> dict[str, Any]:

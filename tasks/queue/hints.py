@@ -50,9 +50,10 @@ class HintSender:
             self.nudge(job)
         return self.paused
 
-    def send(self, task_name: str, args: Sequence[Any], queue: str) -> bool:
-        """Publishes one message, once. False when Redis did not take it in time, or the circuit is open."""
-        return self._guarded(task_name, lambda: self._publish(task_name, args, queue))
+    def send(self, task_name: str, args: Sequence[Any], queue: str, priority: int | None = None) -> bool:
+        """Publishes one message, once; ``priority``: Celery's, 0 the most urgent. False when Redis did not take it in
+        time, or the circuit is open."""
+        return self._guarded(task_name, lambda: self._publish(task_name, args, queue, priority))
 
     def nudge(self, job: str, *others: str) -> bool:
         """Wakes who listens for ``job``, and for ``others``. False where nobody does for ``job``, or as ``send``."""
@@ -89,30 +90,37 @@ class HintSender:
         )
         self._pid = os.getpid()
 
-    def _publish(self, task_name: str, args: Sequence[Any], queue: str) -> None:
+    def _publish(self, task_name: str, args: Sequence[Any], queue: str, priority: int | None) -> None:
         began = time.monotonic()
         try:
-            self._publish_once(task_name, args, queue)
+            self._publish_once(task_name, args, queue, priority)
         except (OperationalError, OSError):
             # A connection that died while it idled fails at once; one more try opens a new one.
             if time.monotonic() - began > _SURELY_NOT_SENT_S:
                 raise
-            self._publish_once(task_name, args, queue)
+            self._publish_once(task_name, args, queue, priority)
 
-    def _publish_once(self, task_name: str, args: Sequence[Any], queue: str) -> None:
+    def _publish_once(self, task_name: str, args: Sequence[Any], queue: str, priority: int | None) -> None:
         with self._producers.acquire(block=True) as producer:
             self._app.send_task(
-                task_name, args=list(args), queue=queue, producer=producer, retry=False, ignore_result=True
+                task_name,
+                args=list(args),
+                queue=queue,
+                priority=priority,
+                producer=producer,
+                retry=False,
+                ignore_result=True,
             )
 
 
-def send_hint(app: Celery, task_name: str, args: Sequence[Any], queue: str) -> bool:
+def send_hint(app: Celery, task_name: str, args: Sequence[Any], queue: str, priority: int | None = None) -> bool:
     """Tells a worker of ``queue`` to run ``task_name(*args)``; returns whether Redis took the message.
 
-    Never raises because of Redis and takes at most about half a second; after a failure the process's hints are
-    dropped at once for 5 s. For messages whose loss a sweeper makes good, and for no others.
+    ``priority`` is Celery's, 0 the most urgent. Never raises because of Redis and takes at most about half a second;
+    after a failure the process's hints are dropped at once for 5 s. For messages whose loss a sweeper makes good, and
+    for no others.
     """
-    return hint_sender(app).send(task_name, args, queue)
+    return hint_sender(app).send(task_name, args, queue, priority)
 
 
 def hint_sender(app: Celery) -> HintSender:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from celery import Celery
@@ -10,12 +10,13 @@ from celery import Celery
 from tasks.workflows.work.canvas import Sender
 
 
-def attender(app: Celery) -> Callable[[Sequence[UUID]], None]:
-    """What has a worker attend to each of some runs. It never raises; what it loses the clock makes good."""
+def attender(app: Celery) -> Callable[[Mapping[UUID, int]], None]:
+    """What has a worker attend to each of some runs, given with their priorities. It never raises; what it loses the
+    clock makes good."""
     sender = Sender(app)
 
-    def attend(run_ids: Sequence[UUID]) -> None:
-        for run_id in run_ids:
-            sender.run(run_id)
+    def attend(priorities: Mapping[UUID, int]) -> None:
+        for run_id, priority in priorities.items():
+            sender.run(run_id, priority)
 
     return attend

@@ -24,15 +24,16 @@ from tasks.workflows.work import finishing, waiting
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.undoing import begin_undoing
 
-Hint = Callable[[Sequence[UUID]], None]
+Hint = Callable[[Mapping[UUID, int]], None]
 
 
 class WorkflowService:
     """The workflow capability behind HTTP, the command line, Kafka, schedules and triggers.
 
-    ``hint`` tells workers to attend to runs; it is called after the commit, may fail, and never decides anything.
-    Everything raises NotFound for a run or step that is not there, Conflict (with the state) where the state does not
-    allow it, and DatabaseUnavailable or DatabaseBusy where nothing is known to be done.
+    ``hint`` tells workers to attend to runs, given with their priorities; it is called after the commit, may fail,
+    and never decides anything. Everything raises NotFound for a run or step that is not there, Conflict (with the
+    state) where the state does not allow it, and DatabaseUnavailable or DatabaseBusy where nothing is known to be
+    done.
     """
 
     def __init__(self, db: Database, settings: Settings, hint: Hint) -> None:
@@ -49,7 +50,7 @@ class WorkflowService:
         with self._db.transaction() as own:
             submitted = submit(own, submission, self._settings)
         if not submitted.duplicate:
-            self.hint([submitted.run_id])
+            self.hint({submitted.run_id: submitted.priority})
         return submitted
 
     def pause(self, run_id: UUID, by: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class WorkflowService:
                 raise _not_now(runs.look(tx, run_id), "resumed", "running", sources=("paused",))
             if begun:
                 tx.execute(steps.QUERIES["release_ready"], {"run_id": run_id, "grace_s": steps.GRACE_S})
-        self.hint([run_id])
+        self.hint({run_id: changed.priority})
         return {"workflow_id": run_id, "state": state, "previous_state": changed.old}
 
     def cancel(self, run_id: UUID, by: str, reason: str | None = None) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class WorkflowService:
             changed = finishing.call_off(tx, run_id, "cancelled", by=by, reason=reason)
             if changed is None:
                 raise _not_now(runs.look(tx, run_id), "cancelled", "cancelled")
-        self.hint([run_id])
+        self.hint({run_id: changed.priority})
         return {"workflow_id": run_id, "state": "cancelled", "previous_state": changed.old}
 
     def retry(self, run_id: UUID, by: str) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class WorkflowService:
             counters.reopen(tx, run_id, changes)
             if not begun:
                 tx.execute(steps.QUERIES["hold_ready"], {"run_id": run_id})
-        self.hint([run_id])
+        self.hint({run_id: look.priority})
         state = "running" if begun else "pending"
         return {"workflow_id": run_id, "state": state, "previous_state": look.state, "steps": len(changes)}
 
@@ -129,7 +130,7 @@ class WorkflowService:
                 raise _not_now(look, "compensated", "compensating", sources=sorted(finishing.OVER - {"compensated"}))
             begin_undoing(tx, Contexts(None).of(tx, run_id), keep_error=True, by=by)
             state = runs.look(tx, run_id).state
-        self.hint([run_id])
+        self.hint({run_id: look.priority})
         return {"workflow_id": run_id, "state": state, "previous_state": look.state}
 
     def signal(
@@ -161,7 +162,7 @@ class WorkflowService:
             if made is None:
                 return _signalled_before(tx, row)
             waiting.signal_in(tx, Contexts(None).of(tx, run_id), name)
-        self.hint([run_id])
+        self.hint({run_id: look.priority})
         return {"workflow_id": run_id, "signal_id": signal_id, "name": name, "duplicate": False}
 
     def decide(self, run_id: UUID, key: str, approved: bool, by: str, comment: str = "") -> dict[str, Any]:
@@ -188,7 +189,7 @@ class WorkflowService:
                     waiting.reject(tx, context, row["place"], by, comment)
             except LeaseLost:
                 raise Conflict("The step has been decided already.") from None
-        self.hint([run_id])
+        self.hint({run_id: context.row.priority})
         return {"workflow_id": run_id, "key": key, "approved": approved, "by": by}
 
     def _text(self, payload: Any) -> str:

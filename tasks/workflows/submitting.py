@@ -56,13 +56,14 @@ class Submission:
 @dataclass(frozen=True)
 class Submitted:
     """The run that was made, or that was there (``duplicate``); ``state`` is ``pending`` while its concurrency key
-    is taken."""
+    is taken. ``priority`` from 1 to 10, the most urgent."""
 
     run_id: UUID
     state: str
     duplicate: bool
     name: str
     version: str | None
+    priority: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
         steps.insert(tx, run_id, rows, begun=begun)
     if begun:
         runs.change(tx, run_id, "running", sources=("pending",))
-    return Submitted(run_id, "running" if begun else "pending", False, stored.name, stored.version)
+    return Submitted(run_id, "running" if begun else "pending", False, stored.name, stored.version, row["priority"])
 
 
 def _definition(tx: Transaction, submission: Submission) -> StoredDefinition:
@@ -205,4 +206,4 @@ def _again(tx: Transaction, submission: Submission, row: Mapping[str, Any]) -> S
         raise IdempotencyMismatch(
             f"The key {submission.idempotency_key!r} was used before for another run, {known['id']}."
         )
-    return Submitted(known["id"], known["state"], True, known["name"], known["definition_version"])
+    return Submitted(known["id"], known["state"], True, known["name"], known["definition_version"], known["priority"])

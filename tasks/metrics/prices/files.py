@@ -37,7 +37,8 @@ def read(raw: bytes) -> FilePrices:
     """The prices in the file's bytes.
 
     Raises:
-        MalformedInput: it is not JSON, or not an object of objects with any price in it. The models that are no objects are named.
+        MalformedInput: it is not JSON, or not an object of objects with any price in it. The models that are no
+            objects are named.
     """
     try:
         entries = orjson.loads(raw)
@@ -52,8 +53,8 @@ def read(raw: bytes) -> FilePrices:
     prices = {name: price for name, price in found.items() if price is not None and 0 < len(name) <= _LONGEST_NAME}
     if not prices:
         raise MalformedInput(f"The price file has no entry with {_INPUT} and {_OUTPUT}.")
-    wrong = tuple(name for name in found if name not in prices and _is_wrong(entries[name]))
-    return FilePrices(prices, len(found) - len(prices) - len(wrong), wrong)
+    bad = tuple(name for name in found if name not in prices and _is_wrong(entries[name]))
+    return FilePrices(prices, len(found) - len(prices) - len(bad), bad)
 
 
 def _price(entry: dict[str, Any]) -> tuple[float, float] | None:

@@ -44,7 +44,8 @@ takes secrets by name, in headers, so that no row, event or log holds one. **ai*
 
 **Failing.** An attempt that fails is repeated by ``retry``; one whose output misses ``expect`` counts as failed. With
 ``on_failure: fail_fast`` the first failed step fails the run and cancels the rest; with ``continue`` what does not
-depend on it goes on; with ``compensate`` each succeeded step's ``compensate`` is done, newest first, and may read its
+depend on it goes on, and the run has failed where something that depends on it could not be done, but succeeded where
+nothing does; with ``compensate`` each succeeded step's ``compensate`` is done, newest first, and may read its
 step's own output.
 
 **Versions.** A run keeps the version with which it was submitted, and its children theirs: what is deployed while it

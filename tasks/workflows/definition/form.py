@@ -120,7 +120,10 @@ DEFINITION = Shape(
         "description": Field(Text(0, 10_000)),
         "input_schema": Field(JsonSchema(), about="A JSON Schema of the input."),
         "steps": Field(Steps(STEP, 1, STEPS), required=True),
-        "max_parallel": Field(Number(1, STEPS, whole=True), about="Steps of a run at once."),
+        "max_parallel": Field(
+            Number(1, STEPS, whole=True),
+            about="Steps of a run at once that a worker does; those that wait do not count.",
+        ),
         "timeout_s": Field(Number(1, MAX_TIMEOUT_S), about="Of a run."),
         "priority": Field(Number(1, 10, whole=True), about="Higher goes first."),
         "tags": Field(ListOf(Text(1, 100), most=10, unique=True)),

@@ -42,14 +42,13 @@ class Firing:
         Raises:
             DatabaseUnavailable, DatabaseBusy: nothing was done.
         """
-        started: list[UUID] = []
         with self._db.transaction() as tx:
             schedules, now = store.claim_due(tx, BATCH)
             if now is None:
                 return 0
             steps = [self._step(tx, schedule, now) for schedule in schedules]
             store.move_on(tx, steps)
-            started = [tick.run_id for step in steps for tick in step.ticks if tick.run_id is not None]
+            started = {tick.run_id: tick.priority for step in steps for tick in step.ticks if tick.run_id is not None}
         if started:
             self._workflows.hint(started)
         return len(schedules)
@@ -83,7 +82,7 @@ class Firing:
             # This tick can't run, now or later: that is told, and the schedule goes on.
             log.warning("schedule-tick-failed", extra={"schedule_id": str(schedule.id), "error_code": refusal.code})
             return Tick(schedule.id, tick, "failed", detail=refusal.reason)
-        return Tick(schedule.id, tick, "started", run.run_id)
+        return Tick(schedule.id, tick, "started", run.run_id, priority=run.priority)
 
 
 def submission_of(schedule_id: UUID, spec: ScheduleSpec, values: Mapping[str, Any], what: str) -> Submission:

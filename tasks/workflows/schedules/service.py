@@ -129,7 +129,7 @@ class ScheduleService:
             if not run.duplicate:
                 tick = Tick(row["id"], row["now"], "started", run.run_id, manual=True)
                 store.start_by_hand(tx, row["name"], tick)
-        self._workflows.hint([run.run_id])
+        self._workflows.hint({run.run_id: run.priority})
         return run
 
     def _write(self, tx: Transaction, row: Row, spec: ScheduleSpec, action: str, by: str, *, paused: bool) -> Row:

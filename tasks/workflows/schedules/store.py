@@ -18,6 +18,7 @@ from tasks.db.pool import Transaction
 from tasks.db.queries import Queries
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
+from tasks.workflows.definition.model import PRIORITY
 from tasks.workflows.schedules.model import Schedule
 
 QUERIES = Queries("tasks.workflows.schedules", "schedules.sql")
@@ -35,7 +36,7 @@ class TickLost(Exception):
 
 @dataclass(frozen=True)
 class Tick:
-    """What became of one tick, or of the ``missed`` ones up to it."""
+    """What became of one tick, or of the ``missed`` ones up to it. ``priority``: of its run."""
 
     schedule_id: UUID
     tick: datetime
@@ -43,6 +44,7 @@ class Tick:
     run_id: UUID | None = None
     detail: str | None = None
     manual: bool = False
+    priority: int = PRIORITY
 
     def row(self) -> Row:
         """The values of its columns."""

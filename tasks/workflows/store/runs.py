@@ -62,6 +62,7 @@ class Look:
     name: str
     state: str
     version: int
+    priority: int
     concurrency_key: str | None
     open_leaves: int
     parent_run_id: UUID | None
@@ -85,6 +86,7 @@ class Changed:
     parent_run_id: UUID | None
     parent_place: int | None
     open_leaves: int
+    priority: int
 
 
 def context(tx: Transaction, run_id: UUID) -> RunRow:

@@ -28,7 +28,7 @@ WITH made AS (
 SELECT id FROM made
 
 -- name: by_idempotency_key --
-SELECT id, state, name, definition_version, body_digest FROM runs
+SELECT id, state, name, definition_version, body_digest, priority FROM runs
 WHERE idempotency_scope = %(idempotency_scope)s AND idempotency_key = %(idempotency_key)s
 
 -- name: lock_concurrency --
@@ -55,12 +55,12 @@ SELECT id, definition_id, name, definition_version, priority, tags, metadata, in
 FROM runs WHERE id = %(id)s
 
 -- name: look --
-SELECT id, definition_id, name, state, version, concurrency_key, open_leaves, parent_run_id, parent_place,
+SELECT id, definition_id, name, state, version, priority, concurrency_key, open_leaves, parent_run_id, parent_place,
        deadline_at <= now() AS overdue, started_at, error_code, output, error
 FROM runs WHERE id = %(id)s
 
 -- name: lock --
-SELECT id, definition_id, name, state, version, concurrency_key, open_leaves, parent_run_id, parent_place,
+SELECT id, definition_id, name, state, version, priority, concurrency_key, open_leaves, parent_run_id, parent_place,
        deadline_at <= now() AS overdue, started_at, error_code, output, error
 FROM runs WHERE id = %(id)s
 FOR NO KEY UPDATE
@@ -104,7 +104,7 @@ WITH was AS MATERIALIZED (
            correlation_id
     FROM changed
 )
-SELECT id, old, state, name, concurrency_key, parent_run_id, parent_place, open_leaves FROM changed
+SELECT id, old, state, name, concurrency_key, parent_run_id, parent_place, open_leaves, priority FROM changed
 
 -- name: due --
 -- What the clock looks at: runs to begin, to end, and to call off.

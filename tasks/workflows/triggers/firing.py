@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from uuid import UUID
 
 from tasks.db.pool import Transaction
 from tasks.hooks.model import Hook
@@ -17,7 +16,7 @@ from tasks.workflows.beginning import NotBegun, begin
 from tasks.workflows.expressions import names
 from tasks.workflows.expressions.errors import EvaluationError, InvalidExpression
 from tasks.workflows.service import WorkflowService
-from tasks.workflows.submitting import Submission
+from tasks.workflows.submitting import Submission, Submitted
 from tasks.workflows.triggers import store
 from tasks.workflows.triggers.model import Rule, hook_values
 from tasks.workflows.triggers.store import Fired
@@ -66,11 +65,11 @@ class Triggers:
             run = begin(tx, self._workflows(), lambda: _submission(rule, hook, values))
         except (EvaluationError, NotBegun) as problem:
             return _failed(rule, hook, problem)
-        tx.after_commit(self._hint, run.run_id)
+        tx.after_commit(self._hint, run)
         return Fired(rule, hook, run.run_id)
 
-    def _hint(self, run_ids: list[UUID]) -> None:
-        self._workflows().hint(run_ids)
+    def _hint(self, made: list[Submitted]) -> None:
+        self._workflows().hint({run.run_id: run.priority for run in made})
 
 
 def _submission(rule: Rule, hook: Hook, values: dict[str, object]) -> Submission:

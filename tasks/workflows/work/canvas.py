@@ -42,9 +42,9 @@ class Sender:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def run(self, run_id: UUID) -> None:
-        """Has a worker attend to a run."""
-        send_hint(self._app, RUN, [str(run_id)], QUEUE)
+    def run(self, run_id: UUID, priority: int) -> None:
+        """Has a worker attend to a run of this priority."""
+        send_hint(self._app, RUN, [str(run_id)], QUEUE, _HIGHEST - priority)
 
     def steps(self, context: RunContext, places: Sequence[int], *, singly: bool = False) -> None:
         """Sends these ready steps on their way; ``singly``: each in a message of its own."""

@@ -37,12 +37,12 @@ def may_begin(tx: Transaction, context: RunContext) -> bool:
     return runs.may_begin(tx, context.row.name, context.row.concurrency_key, limit)
 
 
-def begin_next(tx: Transaction, contexts: Contexts, name: str, concurrency_key: str) -> UUID | None:
-    """Begins the run that waited longest for a key that is free now; its id."""
+def begin_next(tx: Transaction, contexts: Contexts, name: str, concurrency_key: str) -> Changed | None:
+    """Begins the run that waited longest for a key that is free now, the most urgent first."""
     waiting = runs.next_of_key(tx, name, concurrency_key)
     if waiting is None:
         return None
-    return waiting if begin(tx, contexts, waiting) is not None else None
+    return begin(tx, contexts, waiting)
 
 
 def finish(tx: Transaction, settings: Settings, contexts: Contexts, run_id: UUID) -> Changed | None:

@@ -53,7 +53,8 @@ class Following:
         if after.items and place is not None:
             self.send_items(context, place)
         if after.child is not None:
-            self.sender.run(after.child)
+            # A child has its parent's priority.
+            self.sender.run(after.child, context.row.priority)
         if after.timer_s is not None and after.timer_s < _SOON_S:
             self._nudge()
         if after.finish:
@@ -149,7 +150,7 @@ class Following:
         if concurrency_key is not None and state in finishing.OVER:
             begun = self._try(run_id, lambda tx: finishing.begin_next(tx, self._contexts, name, concurrency_key))
             if begun is not None:
-                self.sender.run(begun)
+                self.sender.run(begun.id, begun.priority)
         if state in finishing.BAD or state == "compensating":
             with self._db.transaction() as tx:
                 children = [row["id"] for row in tx.all(runs.QUERIES["children"], {"id": run_id})]

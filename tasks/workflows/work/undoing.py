@@ -65,7 +65,7 @@ def begin_undoing(
     )
     if changed is None:
         look = runs.look(tx, run_id)
-        allowed = " or ".join(sorted(RUN.sources("compensating")))
+        allowed = " or ".join(sorted(RUN.terminal.intersection(RUN.sources("compensating"))))
         raise Conflict(f"The run is {look.state}; only one that is {allowed} can be compensated.")
     if not rows:
         ended = runs.change(tx, run_id, "compensated", keep_error=True, by=by)

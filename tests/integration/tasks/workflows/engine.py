@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +10,8 @@ import psutil
 
 from tasks.db.pool import Database
 from tasks.queue.app import create_celery
-from tasks.queue.hints import send_hint
 from tasks.settings import Settings
+from tasks.workflows.attending import attender
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.service import WorkflowService
 from tasks.workflows.states import RUN
@@ -33,13 +32,9 @@ class Engine:
         self.settings = settings
         self.app = create_celery(settings, role="test")
         self.db = Database(settings, "test")
-        self.service = WorkflowService(self.db, settings, self._hint)
+        self.service = WorkflowService(self.db, settings, attender(self.app))
         with self.db.transaction() as tx:
             tx.execute(EFFECTS)
-
-    def _hint(self, run_ids: Sequence[UUID]) -> None:
-        for run_id in run_ids:
-            send_hint(self.app, "workflows.run", [str(run_id)], "workflows")
 
     def submit(self, definition: dict[str, Any], input: Any = None, **more: Any) -> UUID:
         """Submits a definition, whose name may be left out."""

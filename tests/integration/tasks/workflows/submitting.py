@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ class Runs(WorkflowService):
         self.hinted: list[UUID] = []
         super().__init__(db, settings, self._keep)
 
-    def _keep(self, run_ids: Sequence[UUID]) -> None:
+    def _keep(self, run_ids: Mapping[UUID, int]) -> None:
         self.hinted += run_ids
 
     def define(self, name: str, schema: dict[str, Any] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -46,7 +46,7 @@ class Workbench:
         self.random = random.Random(4)
         self.races = 0
 
-    def _attend(self, run_ids: Sequence[UUID]) -> None:
+    def _attend(self, run_ids: Mapping[UUID, int]) -> None:
         for run_id in run_ids:
             self.following.attend(run_id)
 

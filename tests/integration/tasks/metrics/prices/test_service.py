@@ -49,8 +49,18 @@ def test_what_held_already_is_not_set_again(prices: PriceService) -> None:
 
 
 def test_a_file_is_imported_and_the_next_day_adds_what_changed(prices: PriceService, rows: Rows) -> None:
-    assert prices.import_file(orjson.dumps(SAMPLE), MARCH) == {"new": 4, "known": 0, "skipped": 2, "wrong": ["acme-wrong"]}
-    assert prices.import_file(orjson.dumps(SAMPLE), APRIL) == {"new": 0, "known": 4, "skipped": 2, "wrong": ["acme-wrong"]}
+    assert prices.import_file(orjson.dumps(SAMPLE), MARCH) == {
+        "new": 4,
+        "known": 0,
+        "skipped": 2,
+        "wrong": ["acme-wrong"],
+    }
+    assert prices.import_file(orjson.dumps(SAMPLE), APRIL) == {
+        "new": 0,
+        "known": 4,
+        "skipped": 2,
+        "wrong": ["acme-wrong"],
+    }
     dearer = {**SAMPLE, "acme-large": {"input_cost_per_token": 9e-06, "output_cost_per_token": 1e-05}}
     assert prices.import_file(orjson.dumps(dearer), APRIL)["new"] == 1
     assert len(rows("SELECT * FROM model_prices WHERE pattern = 'acme-large'")) == 2
