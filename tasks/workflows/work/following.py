@@ -74,7 +74,9 @@ class Following:
                 look = runs.look(tx, run_id)
             except NotFound:
                 return None
-        if look.state == "pending":
+        if look.state == "pending" and look.concurrency_key is not None:
+            self._begin_next(run_id, look.name, look.concurrency_key)
+        elif look.state == "pending":
             self._try(run_id, lambda tx: finishing.begin(tx, self._contexts, run_id))
         elif look.state in ("running", "compensating") and look.open_leaves == 0:
             self.finish(run_id)
@@ -148,14 +150,19 @@ class Following:
 
     def _after_end(self, run_id: UUID, name: str, concurrency_key: str | None, state: str) -> None:
         if concurrency_key is not None and state in finishing.OVER:
-            begun = self._try(run_id, lambda tx: finishing.begin_next(tx, self._contexts, name, concurrency_key))
-            if begun is not None:
-                self.sender.run(begun.id, begun.priority)
+            self._begin_next(run_id, name, concurrency_key)
         if state in finishing.BAD or state == "compensating":
             with self._db.transaction() as tx:
                 children = [row["id"] for row in tx.all(runs.QUERIES["children"], {"id": run_id})]
             for child in children:
                 self.call_off(child, "cancelled", f"its parent {run_id} is {state}")
+
+    def _begin_next(self, run_id: UUID, name: str, concurrency_key: str) -> None:
+        """Begins who is next of a key, where there is room. Where that is another run than the one that is looked at,
+        a message tells of it."""
+        begun = self._try(run_id, lambda tx: finishing.begin_next(tx, self._contexts, name, concurrency_key))
+        if begun is not None and begun.id != run_id:
+            self.sender.run(begun.id, begun.priority)
 
     def _try(self, run_id: UUID, act: Callable[[Transaction], T]) -> T | None:
         """The result of a transaction; None where the rows are elsewhere by now, or it can't be done now."""

@@ -28,7 +28,11 @@ _COLUMNS = ("name", "version", "step_count", "created_at", "created_by", "tags",
 
 @click.command(cls=SessionCommand)
 @click.argument("file", type=click.File("rb"))
-@click.option("--offline", is_flag=True, help="Ask no bridge: names of tasks, queues and secrets are not checked.")
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask no bridge: names of tasks, queues and secrets are not checked; kinds of your own are not known.",
+)
 @click.option("--url", envvar="OMNINODE_URL", help="[default: of the running stack]")
 @click.option("--api-key", envvar="OMNINODE_API_KEY", help="[default: of the running stack]")
 @pass_session

@@ -413,6 +413,17 @@ def test_whoever_waits_for_a_key_is_begun_though_nobody_was_told_of_its_end(benc
     assert bench.run(second)["state"] == "running"
 
 
+def test_of_those_that_wait_for_a_key_the_most_urgent_is_begun_whoever_is_looked_at(bench: Workbench) -> None:
+    keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}}
+    first = bench.submit({"key": "a", **TASK}, **keyed)
+    patient = bench.submit({"key": "a", **TASK}, **keyed)
+    urgent = bench.submit({"key": "a", **TASK}, **keyed, priority=9)
+    WorkflowService(bench.db, bench.runtime.settings, lambda _run_ids: None).cancel(first, "ada")
+    for _ in range(2):
+        bench.following.attend(patient)
+        assert [bench.run(each)["state"] for each in (patient, urgent)] == ["pending", "running"]
+
+
 def test_a_step_that_ten_thousand_wait_for_ends_in_a_moment(bench: Workbench) -> None:
     below = [{"key": f"s{n}", "needs": ["a"], **TASK} for n in range(9_999)]
     run_id, passed = (bench.submit({"key": "a", **TASK}, *below) for _ in range(2))

@@ -81,8 +81,8 @@ def test_prices(run: Run, db: Database, tmp_path: Path) -> None:
     assert run("metrics prices list").stdout.startswith("no prices")
     file = tmp_path / "prices.json"
     file.write_bytes(orjson.dumps(SAMPLE))
-    assert (
-        run(f"metrics prices import {file} --from 2026-01-01").stdout == "4 new, 0 known, 3 not priced by the token\n"
+    assert run(f"metrics prices import {file} --from 2026-01-01").stdout == (
+        "4 new, 0 known, 2 not priced by the token; left out, since a price is no number from 0: acme-wrong\n"
     )
     assert orjson.loads(run(f"metrics prices import {file} --json").stdout)["known"] == 4
 
