@@ -9,7 +9,7 @@ WITH rows AS MATERIALIZED (
         id uuid, source text, delivery_id text, body_digest text, family text, event_type text, action text,
         resource text, resource_id text, schema_version text, environment text, body jsonb, told_body jsonb,
         correlation_id text, event_id uuid
-    ), set_config('lock_timeout', '250ms', true)
+    ), set_config('lock_timeout', %(wait)s::text, true)
 ), fresh AS (
     INSERT INTO inbox (
         id, source, delivery_id, body_digest, family, event_type, action, resource, resource_id,

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from tasks import correlation
-from tasks.db import deadline
 from tasks.db.pool import Database, Transaction
 from tasks.errors import (
     BridgeError,
     Conflict,
-    DatabaseBusy,
-    DatabaseUnavailable,
     FieldError,
-    IdempotencyMismatch,
     NotFound,
-    RowsHeld,
     ValidationFailed,
 )
 from tasks.hooks import store
-from tasks.hooks.grouping import GaveUp, Grouped
+from tasks.hooks.accepting import Acceptor, Hint
 from tasks.hooks.model import STATES, Accepted, NewHook
-from tasks.ids import first_id_at, new_id
+from tasks.ids import first_id_at
 from tasks.journal import store as journal
 from tasks.paging import Page, checked_limit, decode_id, encode_cursor
 from tasks.settings import Settings
 
-log = logging.getLogger(__name__)
-
-Hint = Callable[[list[UUID]], bool]
-_GROUP_LIMIT = 128
-_PATIENCE_S = 30.0
 _CLOCK_SLACK = timedelta(minutes=1)
 
 
@@ -47,97 +35,16 @@ class HookService:
 
     def __init__(self, db: Database, settings: Settings, hint: Hint) -> None:
         self._db = db
-        self._window_s = settings.idempotency_window_s
         self._hint = hint
-        self._grouped: Grouped[store.Delivery, Accepted | BridgeError] = Grouped(self._store_group, _GROUP_LIMIT)
+        self._acceptor = Acceptor(db, settings.idempotency_window_s, hint)
 
     def accept(self, hook: NewHook) -> Accepted:
-        """Makes a hook durable: when this returns, its row is committed.
-
-        A delivery id that is known gives the first answer again. Threads that call at the same time share a commit.
-
-        Raises:
-            IdempotencyMismatch: the delivery id is known, with another body.
-            DatabaseUnavailable, DatabaseBusy: it is not known to be stored; the caller should try again.
-        """
-        left_s = deadline.remaining_s()
-        try:
-            answer = self._grouped(_delivery(hook), _PATIENCE_S if left_s is None else left_s)
-        except GaveUp as problem:
-            raise DatabaseUnavailable("PostgreSQL did not store the hook in time.") from problem
-        if isinstance(answer, BridgeError):
-            raise answer
-        return answer
+        """Makes a hook durable: as ``Acceptor.accept``, whose errors it raises."""
+        return self._acceptor.accept(hook)
 
     def accept_many(self, hooks: Sequence[NewHook]) -> list[Accepted | BridgeError]:
-        """Makes many hooks durable in one commit; each has its own answer, in order. Raises as ``accept``
-        only where nothing at all was stored."""
-        return self._store([_delivery(hook) for hook in hooks])
-
-    def _store_group(self, deliveries: Sequence[store.Delivery]) -> list[Accepted | BridgeError]:
-        """As ``_store``, for deliveries that have nothing to do with each other: none fails by another's fault."""
-        try:
-            return self._store(deliveries)
-        except RowsHeld as problem:
-            if len(deliveries) == 1:
-                return [problem]
-        except BridgeError as problem:
-            return [problem] * len(deliveries)
-        except Exception:
-            if len(deliveries) == 1:
-                raise
-            log.exception("hooks-stored-one-by-one", extra={"count": len(deliveries)})
-        return [answer for delivery in deliveries for answer in self._store_alone(delivery)]
-
-    def _store_alone(self, delivery: store.Delivery) -> list[Accepted | BridgeError]:
-        try:
-            return self._store([delivery])
-        except BridgeError as problem:
-            return [problem]
-        except Exception as problem:
-            log.exception("hook-not-stored", extra={"hook_id": str(delivery.id)})
-            failure = BridgeError("The hook can't be stored.")
-            failure.__cause__ = problem
-            return [failure]
-
-    def _store(self, deliveries: Sequence[store.Delivery]) -> list[Accepted | BridgeError]:
-        if not deliveries:
-            return []
-        with self._db.autocommit() as tx:
-            inserted = store.insert(tx, deliveries)
-        if inserted:
-            self._hint([delivery.id for delivery in deliveries if delivery.id in inserted])
-        if len(inserted) == len(deliveries):
-            return [_accepted(delivery) for delivery in deliveries]
-        return self._with_repeats(deliveries, inserted)
-
-    def _with_repeats(
-        self, deliveries: Sequence[store.Delivery], inserted: set[UUID]
-    ) -> list[Accepted | BridgeError]:
-        repeated = [delivery for delivery in deliveries if delivery.id not in inserted]
-        try:
-            again, known = self._look_up(repeated)
-        except (DatabaseUnavailable, DatabaseBusy) as problem:
-            # The others are committed; of these nobody knows.
-            return [_accepted(d) if d.id in inserted else problem for d in deliveries]
-        if again:
-            self._hint(sorted(again))
-        return [
-            _accepted(d) if d.id in inserted or d.id in again else _answer_again(d, known.get(_key(d)))
-            for d in deliveries
-        ]
-
-    def _look_up(self, repeated: Sequence[store.Delivery]) -> tuple[set[UUID], store.KnownDeliveries]:
-        """What is known of repeated deliveries; those whose idempotency window is over are stored anew."""
-        hooks = [delivery.hook for delivery in repeated]
-        with self._db.transaction() as tx:
-            known = store.known_deliveries(tx, hooks, self._window_s)
-            expired = {row["id"] for row in known.values() if row["expired"]}
-            if not expired:
-                return set(), known
-            store.release_delivery_ids(tx, sorted(expired))
-            again = store.insert(tx, [d for d in repeated if known.get(_key(d), {}).get("id") in expired])
-            return again, store.known_deliveries(tx, hooks, self._window_s)
+        """Makes many hooks durable: as ``Acceptor.accept_many``, whose errors it raises."""
+        return self._acceptor.accept_many(hooks)
 
     def get(self, hook_id: UUID) -> dict[str, Any]:
         """One hook with its ``attempts`` and its ``journal``. Raises NotFound."""
@@ -220,29 +127,6 @@ def _not_now(tx: Transaction, hook_id: UUID, rule: str) -> BridgeError:
     if present is None:
         return NotFound(f"There is no hook {hook_id}.")
     return Conflict(f"The hook is {present['state']}; {rule}.")
-
-
-def _key(delivery: store.Delivery) -> tuple[str, str]:
-    return delivery.hook.source, delivery.hook.delivery_id or ""
-
-
-def _delivery(hook: NewHook) -> store.Delivery:
-    """The row to be of ``hook``, with a fresh id and the correlation id of the hook, or of the work at hand."""
-    return store.Delivery(new_id(), hook, hook.correlation_id or correlation.current() or str(new_id()))
-
-
-def _accepted(delivery: store.Delivery) -> Accepted:
-    return Accepted(delivery.id, duplicate=False, correlation_id=delivery.correlation_id)
-
-
-def _answer_again(delivery: store.Delivery, known: dict[str, Any] | None) -> Accepted | BridgeError:
-    if known is None:
-        return Conflict("A request with the same idempotency key is in flight; try again.")
-    if bytes(known["body_digest"]) != delivery.hook.digest():
-        return IdempotencyMismatch(
-            f"The key {delivery.hook.delivery_id!r} was used before for another body, of hook {known['id']}."
-        )
-    return Accepted(known["id"], duplicate=True, correlation_id=known["correlation_id"])
 
 
 def _attempts(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

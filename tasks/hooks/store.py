@@ -43,15 +43,19 @@ class Delivery:
     correlation_id: str
 
 
-def insert(tx: Transaction, deliveries: Sequence[Delivery]) -> set[UUID]:
+def insert(tx: Transaction, deliveries: Sequence[Delivery], wait_ms: int) -> set[UUID]:
     """Stores the deliveries that are not known yet, as ``received``, each with its first journal row; returns the ids
     of those. One statement: it may be a transaction of its own.
 
-    Rows go in by sorted delivery id, so that concurrent batches with common ids cannot deadlock.
+    Rows go in by sorted delivery id, so that concurrent batches with common ids cannot deadlock. A delivery id that
+    another transaction holds is waited for, ``wait_ms``.
+
+    Raises:
+        RowsHeld: one was held for longer; none is stored.
     """
     ordered = sorted(deliveries, key=lambda d: (d.hook.source, d.hook.delivery_id or "", d.id))
     text = orjson.dumps([_row(delivery) for delivery in ordered]).decode()
-    return {row["id"] for row in tx.all(QUERIES.prepared("accept"), {"rows": text})}
+    return {row["id"] for row in tx.all(QUERIES.prepared("accept"), {"rows": text, "wait": f"{wait_ms}ms"})}
 
 
 def known_deliveries(tx: Transaction, hooks: Sequence[NewHook], window_s: int) -> KnownDeliveries:

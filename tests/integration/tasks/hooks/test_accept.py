@@ -157,14 +157,59 @@ def test_one_whose_delivery_id_another_transaction_holds_takes_nobody_with_it(
         return let.wait(10)
 
     # A first one that is slow after its commit, so that the others gather behind it.
-    hooks._hint = lead
+    hooks._acceptor._hint = lead
     with db.transaction() as tx, ThreadPoolExecutor(6) as pool:
         tx.execute("UPDATE inbox SET delivery_id = 'held' WHERE id = %(id)s", {"id": held})
         first = pool.submit(post, "first")
         assert inside.wait(10)
         others = [pool.submit(post, key) for key in ("a", "held", "b", "c")]
-        wait_until(lambda: len(hooks._grouped._waiting) == 4)
+        wait_until(lambda: len(hooks._acceptor._grouped._waiting) == 4)
         let.set()
         answers = [other.result(20) for other in [first, *others]]
     assert isinstance(answers.pop(2), DatabaseBusy)
     assert all(isinstance(answer, Accepted) for answer in answers)
+
+
+def test_of_a_batch_only_those_are_refused_whose_delivery_id_another_transaction_holds(
+    hooks: HookService, db: Database
+) -> None:
+    def keyed(n: int) -> NewHook:
+        return dataclasses.replace(HOOK, delivery_id=f"k{n}")
+
+    held = [hooks.accept(dataclasses.replace(keyed(n), source="before")).hook_id for n in range(2)]
+    with db.transaction() as tx:
+        for hook_id, key in zip(held, ("k3", "k700"), strict=True):
+            change = "UPDATE inbox SET source = %(source)s, delivery_id = %(key)s WHERE id = %(id)s"
+            tx.execute(change, {"id": hook_id, "key": key, "source": HOOK.source})
+        answers = hooks.accept_many([keyed(n) for n in range(1000)])
+    refused = [n for n, answer in enumerate(answers) if isinstance(answer, BridgeError)]
+    assert refused == [3, 700]
+    assert all(isinstance(answers[n], DatabaseBusy) for n in refused)
+    assert _count(db) == 1000
+    assert all(
+        isinstance(answer, Accepted)
+        for answer in hooks.accept_many([keyed(n) for n in range(1000) if n not in refused])
+    )
+
+
+def test_of_a_batch_that_another_transaction_holds_as_a_whole_all_are_refused(
+    hooks: HookService, db: Database
+) -> None:
+    batch = [dataclasses.replace(HOOK, delivery_id=f"k{n}") for n in range(200)]
+    hooks.accept_many([dataclasses.replace(hook, source="before") for hook in batch])
+    with db.transaction() as tx:
+        tx.execute("UPDATE inbox SET source = %(source)s", {"source": HOOK.source})
+        assert all(isinstance(answer, DatabaseBusy) for answer in hooks.accept_many(batch))
+    assert _count(db) == 200
+
+
+def test_of_a_batch_only_the_row_fails_that_cannot_be_stored(hooks: HookService, db: Database) -> None:
+    with db.transaction() as tx:
+        tx.execute("ALTER TABLE inbox ADD CONSTRAINT no_13 CHECK (resource_id <> '13') NOT VALID")
+    try:
+        answers = hooks.accept_many([dataclasses.replace(HOOK, resource_id=str(n)) for n in range(40)])
+    finally:
+        with db.transaction() as tx:
+            tx.execute("ALTER TABLE inbox DROP CONSTRAINT no_13")
+    assert [n for n, answer in enumerate(answers) if not isinstance(answer, Accepted)] == [13]
+    assert _count(db) == 39
