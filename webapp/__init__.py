@@ -19,10 +19,10 @@ from webapp import (
     auth,
     body,
     correlation,
+    database_deadline,
     headers,
     json_provider,
     limits,
-    patience,
     problems,
     services,
     slow_clients,
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     json_provider.install(app)
     services.install(app, settings)
     correlation.install(app)
-    patience.install(app)
+    database_deadline.install(app)
     body.install(app)
     problems.install(app)
     numbers = telemetry.install(app)

@@ -10,7 +10,6 @@ from flask_smorest import Api
 from marshmallow import Schema, fields, validate
 
 from webapp import problems
-from webapp.beginnings import schedules, triggers
 from webapp.blueprint import CORRELATION_HEADER, LIMIT_HEADERS
 from webapp.docs.views import blueprint as docs
 from webapp.health import checks
@@ -24,9 +23,11 @@ from webapp.metrics import question_views as models
 from webapp.metrics import views as executions
 from webapp.metrics.schemas import ExecutionBatchSchema
 from webapp.otlp import views as otlp
+from webapp.schedules import views as schedules
 from webapp.services import of
 from webapp.tasks_api.views import blueprint as tasks
-from webapp.workflows import acts, definition_views, shared
+from webapp.triggers import views as triggers
+from webapp.workflows import control_views, definition_views, shared
 from webapp.workflows import views as runs
 from webapp.workflows.schemas import ChartSchema
 
@@ -103,7 +104,7 @@ def install(app: Flask) -> None:
     lab.install(app)
     for blueprint in (
         hooks.blueprint,
-        acts.blueprint,
+        control_views.blueprint,
         definition_views.blueprint,
         runs.blueprint,
         tasks,
@@ -113,9 +114,9 @@ def install(app: Flask) -> None:
         otlp.blueprint,
         lab.blueprint,
         lab_endpoints.blueprint,
+        schedules.blueprint,
+        triggers.blueprint,
     ):
-        api.register_blueprint(blueprint)
-    for blueprint in (schedules.blueprint, triggers.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     app.extensions["bridge-openapi"] = dumps(api.spec.to_dict()).decode()

@@ -32,8 +32,8 @@ from tasks.queue.hints import hint_sender, send_hint
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
-from tasks.workflows.attending import attender
 from tasks.workflows.definition.context import Known
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.schedules.clock import LOOK, QUEUE
 from tasks.workflows.schedules.service import ScheduleService
 from tasks.workflows.service import WorkflowService
@@ -80,7 +80,7 @@ def install(app: Flask, settings: Settings) -> None:
 
     prices = PriceService(runtime.db)
     metrics_hint = Courier(hint_sender(celery), "metrics.apply", "metrics").wish
-    workflows = WorkflowService(runtime.db, settings, attender(celery))
+    workflows = WorkflowService(runtime.db, settings, hint_runs(celery))
     app.extensions["bridge"] = Services(
         settings=settings,
         runtime=runtime,

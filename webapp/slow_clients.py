@@ -82,5 +82,5 @@ class _BoundedInput:
                 return read(size)
         finally:
             if for_postgresql_s is not None:
-                # What the client takes is not taken from what PostgreSQL may take (webapp.patience).
+                # What the client takes is not taken from what PostgreSQL may take (webapp.database_deadline).
                 deadline.begin(for_postgresql_s)

@@ -7,14 +7,14 @@ from typing import Any
 
 from celery import Task, shared_task
 
+from bridges.commands.handling import CommandHandler
 from bridges.commands.listening import ReaderHolder, listen, topics_of
-from bridges.commands.obeying import Obedience
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.queue import shutdown
 from tasks.queue.hints import send_hint
 from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import runtime_of
-from tasks.workflows.attending import attender
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.known import known
 from tasks.workflows.service import WorkflowService
 
@@ -30,14 +30,14 @@ def run_slice(self: Task[Any, Any]) -> None:
     """Listens for ``bridge_slice_s``; ends at once where another listener is at work or the worker is stopping."""
     runtime = runtime_of(self.app)
     settings = runtime.settings
-    workflows = WorkflowService(runtime.db, settings, attender(self.app))
-    obedience = Obedience(runtime.db, settings, workflows, lambda: known(settings), topics_of(settings))
+    workflows = WorkflowService(runtime.db, settings, hint_runs(self.app))
+    handler = CommandHandler(runtime.db, settings, workflows, lambda: known(settings), topics_of(settings))
     try:
         held = listen(
             runtime.db,
             settings,
             _holder,
-            obedience,
+            handler,
             shutdown,
             settings.bridge_slice_s,
             lambda: tell_of_journal(runtime.redis()),

@@ -1,4 +1,4 @@
-"""The listener's loop: wait for commands, obey them, and the same again after trouble.
+"""The listener's loop: wait for commands, handle them, and the same again after trouble.
 
 It waits in long polls, so that it costs next to nothing while nothing comes.
 """
@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from bridges.commands import positions
-from bridges.commands.obeying import Obedience
-from bridges.commands.orders import KINDS_OF_COMMANDS
+from bridges.commands.handling import CommandHandler
+from bridges.commands.model import KINDS_OF_COMMANDS
 from bridges.commands.positions import PositionLost, Positions
 from bridges.kafka.positioned import PositionedReader
 from bridges.onex.topics import topic_for
@@ -76,14 +76,14 @@ def listen(
     db: Database,
     settings: Settings,
     holder: ReaderHolder,
-    obedience: Obedience,
+    handler: CommandHandler,
     stop: Stop,
     slice_s: float,
-    obeyed: Callable[[], object] = lambda: None,
+    handled: Callable[[], object] = lambda: None,
 ) -> bool:
     """Listens for ``slice_s`` seconds; returns False at once where another listener is at work.
 
-    ``obeyed`` is called after each commit. Kafka's troubles are waited out. Raises:
+    ``handled`` is called after each commit. Kafka's troubles are waited out. Raises:
         DatabaseUnavailable, DatabaseBusy: PostgreSQL's are not; nothing is lost, the next slice goes on.
     """
     deadline = time.monotonic() + slice_s
@@ -98,8 +98,8 @@ def listen(
                 records = reader.poll(min(_POLL_S, left_s))
                 holder.well()
                 if records:
-                    ear.places = obedience.obey(records, ear.places)
-                    obeyed()
+                    ear.places = handler.handle(records, ear.places)
+                    handled()
             except PositionLost:
                 ear.forget()
             except SinkError as problem:

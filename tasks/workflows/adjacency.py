@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import overload
+
+from tasks.workflows.numbered import Numbered
 
 Numbers = tuple[int, ...]
 
 
-class Adjacency(Sequence[Numbers]):
+class Adjacency(Numbered[Numbers]):
     """A list of numbers for each number from 0. It never changes."""
 
     __slots__ = ("_ends", "_values")
@@ -50,16 +51,8 @@ class Adjacency(Sequence[Numbers]):
         ends = self._ends
         return array("i", (number for number in range(len(self)) if ends[number] == ends[number + 1]))
 
-    @overload
-    def __getitem__(self, number: int) -> Numbers: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> tuple[Numbers, ...]: ...
-
-    def __getitem__(self, number: int | slice) -> Numbers | tuple[Numbers, ...]:
+    def _at(self, number: int) -> Numbers:
         """The list of a number. Raises IndexError for one that has none; -1 is not the last one."""
-        if isinstance(number, slice):
-            return tuple(self[each] for each in range(*number.indices(len(self))))
         if number < 0:
             raise IndexError(number)
         return tuple(self._values[self._ends[number] : self._ends[number + 1]])

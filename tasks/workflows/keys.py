@@ -7,10 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import overload
+
+from tasks.workflows.numbered import Numbered
 
 
-class Keys(Sequence[str]):
+class Keys(Numbered[str]):
     """Keys by place, from 0. They never change."""
 
     __slots__ = ("_ends", "_text")
@@ -19,16 +20,8 @@ class Keys(Sequence[str]):
         self._text = "".join(keys)
         self._ends = array("i", accumulate(map(len, keys), initial=0))
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+    def _at(self, place: int) -> str:
         """The key of a place. Raises IndexError for one that is not there; -1 is not the last one."""
-        if isinstance(place, slice):
-            return tuple(self[each] for each in range(*place.indices(len(self))))
         if place < 0:
             raise IndexError(place)
         return self._text[self._ends[place] : self._ends[place + 1]]

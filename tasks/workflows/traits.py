@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
 
 from tasks.workflows.definition.model import StepDefinition
+from tasks.workflows.numbered import Numbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Traits:
         )
 
 
-class TraitsByPlace(Sequence[Traits]):
+class TraitsByPlace(Numbered[Traits]):
     """The traits of each place, from 0. ``distinct``: each different one once; ``number_at``: which of them a place
     has. They never change."""
 
@@ -54,15 +54,7 @@ class TraitsByPlace(Sequence[Traits]):
             raise IndexError(place)
         return self._numbers[place]
 
-    @overload
-    def __getitem__(self, place: int) -> Traits: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Traits, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Traits | tuple[Traits, ...]:
-        if isinstance(place, slice):
-            return tuple(self[each] for each in range(*place.indices(len(self))))
+    def _at(self, place: int) -> Traits:
         return self.distinct[self.number_at(place)]
 
     def __len__(self) -> int:

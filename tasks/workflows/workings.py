@@ -8,7 +8,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import overload
 
 import orjson
 
@@ -19,6 +18,7 @@ from tasks.workflows.definition.model import WorkflowDefinition
 from tasks.workflows.definition.parse import steps_read
 from tasks.workflows.expressions import names
 from tasks.workflows.expressions.templates import OPENING, compile_tree
+from tasks.workflows.numbered import Numbered
 from tasks.workflows.pieces import Graph, Node
 from tasks.workflows.places import Places
 
@@ -120,22 +120,14 @@ class Workings:
         }
 
 
-class _Nodes(Sequence[Node]):
+class _Nodes(Numbered[Node]):
     """Made for each different kind of step when it is first asked for."""
 
     def __init__(self, places: Places, priority: int) -> None:
         self._traits, self._priority = places.traits, priority
         self._made: dict[int, Node] = {}
 
-    @overload
-    def __getitem__(self, place: int) -> Node: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Node, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Node | tuple[Node, ...]:
-        if isinstance(place, slice):
-            return tuple(self[each] for each in range(*place.indices(len(self))))
+    def _at(self, place: int) -> Node:
         number = self._traits.number_at(place)
         node = self._made.get(number)
         if node is None:

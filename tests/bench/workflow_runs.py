@@ -13,9 +13,9 @@ import psutil
 
 from tasks.db.pool import Database
 from tasks.queue.app import create_celery
-from tasks.workflows.attending import attender
 from tasks.workflows.definition.model import WorkflowDefinition
 from tasks.workflows.definition.parse import parse_definition
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.service import WorkflowService
 from tasks.workflows.submitting import Submission
 from tests.bench.baselines import step_tasks
@@ -69,7 +69,7 @@ class WorkflowRuns:
 
     @cached_property
     def _service(self) -> WorkflowService:
-        return WorkflowService(self._db, self.ground.settings(), attender(self._app))
+        return WorkflowService(self._db, self.ground.settings(), hint_runs(self._app))
 
     def close(self) -> None:
         """Ends what this process has open; the ground ends the workers."""

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from tasks.workflows.schedules.model import CATCH_UPS, OVERLAPS, STATES
-from webapp.cli.beginnings import WHICH, given, say, steering, target, which_of, write
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import Moment, paged, write_page
 from webapp.cli.session import Session
+from webapp.cli.targets import WHICH, given, say, steering, target, which_of, write
 
 _COLUMNS = ("name", "state", "cron", "every_s", "timezone", "workflow", "next_tick", "last_tick")
 _SHOWN = (

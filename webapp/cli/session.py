@@ -28,7 +28,7 @@ from tasks.queue.hints import send_hint
 from tasks.runtime import Runtime, runtime_of
 from tasks.settings import Settings
 from tasks.states.service import TaskStateService
-from tasks.workflows.attending import attender
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.reading import Reading
 from tasks.workflows.schedules.clock import LOOK, QUEUE
 from tasks.workflows.schedules.service import ScheduleService
@@ -103,7 +103,7 @@ class Session:
     @cached_property
     def workflows(self) -> WorkflowService:
         """The workflow service, its hints sent."""
-        return WorkflowService(self.db, self.settings, attender(self.celery))
+        return WorkflowService(self.db, self.settings, hint_runs(self.celery))
 
     @property
     def reading(self) -> Reading:

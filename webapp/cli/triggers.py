@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from tasks.workflows.triggers.model import STATES
-from webapp.cli.beginnings import WHICH, given, say, steering, target, which_of, write
 from webapp.cli.command import SessionGroup, pass_session
 from webapp.cli.listing import paged, write_page
 from webapp.cli.session import Session
+from webapp.cli.targets import WHICH, given, say, steering, target, which_of, write
 
 _COLUMNS = ("name", "state", "event_types", "families", "sources", "filter", "workflow")
 _SHOWN = (

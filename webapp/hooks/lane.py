@@ -22,7 +22,7 @@ from tasks.access.model import Principal
 from tasks.db import deadline
 from tasks.errors import BridgeError, Unauthorized
 from tasks.hooks.model import Accepted
-from webapp import patience
+from webapp import database_deadline
 from webapp.correlation import ACCEPTED_HEADERS, HEADER, from_headers
 from webapp.hooks.answers import accepted_answer
 from webapp.hooks.quick import event_of
@@ -67,7 +67,7 @@ class _Lane:
         if environ["PATH_INFO"] != "/hooks" or environ["REQUEST_METHOD"] != "POST":
             return self._flask(environ, start_response)
         began = time.perf_counter()
-        deadline.begin(patience.WITHIN_S)
+        deadline.begin(database_deadline.WITHIN_S)
         try:
             answer = self._answer(environ)
         finally:

@@ -19,7 +19,7 @@ from tasks.metrics.model import (
     TIERS,
 )
 from webapp.hooks.schemas import FieldErrorSchema
-from webapp.metrics.exact import ExactBoolean, ExactInteger, ExactNumber, MomentField
+from webapp.metrics.strict_fields import MomentField, StrictBoolean, StrictInteger, StrictNumber
 
 
 def _name(description: str, example: str | None = None, **more: Any) -> fields.String:
@@ -33,12 +33,12 @@ def _optional(description: str) -> fields.String:
     return _name(description, allow_none=True, load_default=None)
 
 
-def _ms(description: str, **more: Any) -> ExactNumber:
-    return ExactNumber(validate=validate.Range(0, MAX_MS), metadata={"description": description}, **more)
+def _ms(description: str, **more: Any) -> StrictNumber:
+    return StrictNumber(validate=validate.Range(0, MAX_MS), metadata={"description": description}, **more)
 
 
-def _count(description: str, **more: Any) -> ExactInteger:
-    return ExactInteger(validate=validate.Range(0, MAX_COUNT), metadata={"description": description}, **more)
+def _count(description: str, **more: Any) -> StrictInteger:
+    return StrictInteger(validate=validate.Range(0, MAX_COUNT), metadata={"description": description}, **more)
 
 
 class ExecutionSchema(Schema):
@@ -58,7 +58,7 @@ class ExecutionSchema(Schema):
     latency_ms = _ms("How long it took.", required=True)
     input_tokens = _count("Tokens of the prompt.", required=True)
     output_tokens = _count("Tokens of the answer.", required=True)
-    success = ExactBoolean(required=True)
+    success = StrictBoolean(required=True)
     model_tier = fields.String(load_default="custom", validate=validate.OneOf(TIERS))
     provider = _optional("Who serves the model.")
     environment = _name("Where the caller runs.", load_default="development")
@@ -69,11 +69,11 @@ class ExecutionSchema(Schema):
     task_complexity = _optional("simple, moderate, complex, critical, or one of your own.")
     error_type = _optional("What kind of failure it was, such as timeout: few different ones, they are counted.")
     error_message = fields.String(allow_none=True, load_default=None, validate=validate.Length(0, MESSAGE_LIMIT))
-    quality_score = ExactNumber(allow_none=True, load_default=None, validate=validate.Range(0, 1))
-    user_satisfaction = ExactNumber(allow_none=True, load_default=None, validate=validate.Range(1, 5))
-    retry_count = ExactInteger(load_default=0, validate=validate.Range(0, MAX_RETRIES))
+    quality_score = StrictNumber(allow_none=True, load_default=None, validate=validate.Range(0, 1))
+    user_satisfaction = StrictNumber(allow_none=True, load_default=None, validate=validate.Range(1, 5))
+    retry_count = StrictInteger(load_default=0, validate=validate.Range(0, MAX_RETRIES))
     escalated_to_tier = fields.String(allow_none=True, load_default=None, validate=validate.OneOf(TIERS))
-    cost_usd = ExactNumber(
+    cost_usd = StrictNumber(
         allow_none=True,
         load_default=None,
         validate=validate.Range(0, MAX_COST_USD),

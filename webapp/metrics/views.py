@@ -13,7 +13,7 @@ from webapp.auth import require
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.gzipped import inflate
 from webapp.json_provider import dumps
-from webapp.metrics import gate, schemas, telemetry
+from webapp.metrics import admission, schemas, telemetry
 from webapp.metrics.reading import Batch, read_batch
 from webapp.problems import as_item
 from webapp.services import of, services
@@ -53,7 +53,7 @@ _BODY = {
 def install(app: Flask) -> None:
     """Lets a batch be larger than other bodies, and take longer."""
     limit = of(app).settings.batch_body_limit_bytes
-    gate.install(app)
+    admission.install(app)
 
     @app.before_request
     def widen() -> None:
@@ -74,7 +74,7 @@ def post_executions() -> Response:
     """
     settings = services().settings
     raw = body.read_raw(request, encodings=ENCODINGS)
-    with gate.turn():
+    with admission.turn():
         deadline.begin(WITHIN_S)
         if body.encoding_of(request) == "gzip":
             raw = inflate(raw, settings.batch_body_limit_bytes)

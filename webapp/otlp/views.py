@@ -13,7 +13,7 @@ from webapp import body
 from webapp.auth import require
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.gzipped import inflate
-from webapp.metrics import gate, telemetry
+from webapp.metrics import admission, telemetry
 from webapp.otlp import failures, wire
 from webapp.otlp.description import REQUEST_BODY, RESPONSES
 from webapp.services import of, services
@@ -57,7 +57,7 @@ def post_metrics() -> Response:
     """
     settings = services().settings
     raw = body.read_raw(request, wire.MEDIA_TYPES, encodings=ENCODINGS)
-    with gate.turn():
+    with admission.turn():
         deadline.begin(WITHIN_S)
         if body.encoding_of(request) == "gzip":
             raw = inflate(raw, settings.otlp_body_limit_bytes)

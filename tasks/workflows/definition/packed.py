@@ -8,16 +8,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import orjson
+
+from tasks.workflows.numbered import Numbered
 
 T = TypeVar("T")
 # How many values stay as they were read: those that are worked on are asked for some times in a row.
 READ_KEPT = 128
 
 
-class Packed(Sequence[T]):
+class Packed(Numbered[T]):
     """Values by number, from 0; ``read`` makes each of its plain JSON value. They never change, and equal sequences
     are those of equal values."""
 
@@ -61,15 +63,7 @@ class Packed(Sequence[T]):
     def _texts(self) -> Iterator[bytes]:
         return (self._text[start:end] for start, end in zip(self._starts, self._ends, strict=True))
 
-    @overload
-    def __getitem__(self, number: int) -> T: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> tuple[T, ...]: ...
-
-    def __getitem__(self, number: int | slice) -> T | tuple[T, ...]:
-        if isinstance(number, slice):
-            return tuple(self[each] for each in range(*number.indices(len(self))))
+    def _at(self, number: int) -> T:
         return self._one(range(len(self))[number])
 
     def __iter__(self) -> Iterator[T]:

@@ -12,7 +12,7 @@ from tasks.queue import shutdown
 from tasks.queue.hints import send_hint
 from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import runtime_of
-from tasks.workflows.attending import attender
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.schedules import store
 from tasks.workflows.schedules.clock import LOOK, QUEUE, look
 from tasks.workflows.schedules.firing import Firing
@@ -27,7 +27,7 @@ _LIMIT = 1000
 def schedules(self: Task[Any, Any]) -> None:
     """Begins the runs of ticks that have come, and of those that come in the next seconds, each at its time."""
     runtime = runtime_of(self.app)
-    workflows = WorkflowService(runtime.db, runtime.settings, attender(self.app))
+    workflows = WorkflowService(runtime.db, runtime.settings, hint_runs(self.app))
     try:
         more = look(runtime.db, Firing(runtime.db, workflows), shutdown, lambda: tell_of_journal(runtime.redis()))
     except (DatabaseUnavailable, DatabaseBusy) as problem:

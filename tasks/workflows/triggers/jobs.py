@@ -8,7 +8,7 @@ from celery import Task, current_app, shared_task
 
 from tasks.hooks.registry import listens
 from tasks.runtime import runtime_of
-from tasks.workflows.attending import attender
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.service import WorkflowService
 from tasks.workflows.triggers import store
 from tasks.workflows.triggers.firing import Triggers
@@ -19,7 +19,7 @@ _LIMIT = 1000
 def _workflows() -> WorkflowService:
     """The service of the worker that handles a hook."""
     runtime = runtime_of(current_app)
-    return WorkflowService(runtime.db, runtime.settings, attender(current_app))
+    return WorkflowService(runtime.db, runtime.settings, hint_runs(current_app))
 
 
 listens(Triggers(_workflows))

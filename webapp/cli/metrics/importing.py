@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from tasks.errors import ValidationFailed
 from tasks.metrics.model import Execution
 from webapp.cli.command import Failed, SessionCommand, pass_session, sentence_of
+from webapp.cli.metrics.checkpoint import Checkpoint
 from webapp.cli.metrics.files import FORMATS, Row, format_of, source_of
-from webapp.cli.metrics.place import Place
 from webapp.cli.session import Session
 from webapp.metrics.reading import AHEAD, read_item
 
@@ -24,10 +24,10 @@ _SHOWN_PROBLEMS = 100
 
 
 class _Import:
-    def __init__(self, session: Session, path: Path, place: Place) -> None:
+    def __init__(self, session: Session, path: Path, checkpoint: Checkpoint) -> None:
         self._session = session
         self._path = path
-        self._place = place
+        self._checkpoint = checkpoint
         self._batch: list[Execution] = []
         self._latest = datetime.now(UTC) + AHEAD
         self._max_depth = session.settings.json_max_depth
@@ -54,7 +54,7 @@ class _Import:
             self.counts["recorded"] += distinct - duplicates
             self.counts["duplicates"] += len(self._batch) - distinct + duplicates
             self._batch = []
-        self._place.write(up_to)
+        self._checkpoint.write(up_to)
 
 
 @click.command("import", cls=SessionCommand)
@@ -68,13 +68,13 @@ def import_file(session: Session, /, file: Path, file_format: str | None, restar
     Rows that are not valid are told by their number, and the others recorded. Exits with 1 where there were any.
     """
     source = source_of(file, file_format or format_of(file))
-    place = Place(file)
+    checkpoint = Checkpoint(file)
     if restart:
-        place.clear()
-    skipped = place.read()
+        checkpoint.clear()
+    skipped = checkpoint.read()
     if skipped:
         session.out.note(f"goes on after row {skipped}")
-    work = _Import(session, file, place)
+    work = _Import(session, file, checkpoint)
     last = skipped
     with _progress(session, file.name, source.total) as advance:
         for row in source.rows:
@@ -83,7 +83,7 @@ def import_file(session: Session, /, file: Path, file_format: str | None, restar
                 last = row.number
             advance(row.done)
         work.flush(last)
-    place.clear()
+    checkpoint.clear()
     session.audit("metrics-imported", f"{file.name}: {work.counts['recorded']} executions")
     if session.as_json:
         session.out.json({**work.counts, "skipped_rows": skipped})

@@ -1,4 +1,4 @@
-"""Commands on a real broker: obeyed once, answered by correlation id, bad ones buried, outages waited out."""
+"""Commands on a real broker: handled once, answered by correlation id, bad ones buried, outages waited out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
+from bridges.commands.handling import CommandHandler
 from bridges.commands.listening import ReaderHolder, listen, topics_of
-from bridges.commands.obeying import Obedience
-from bridges.commands.orders import EXECUTE, STATUS
+from bridges.commands.model import EXECUTE, STATUS
 from bridges.kafka.admin import TopicAdmin
 from bridges.kafka.consumer import InRecord, read_all
 from bridges.kafka.producer import KafkaPythonProducer, OutRecord
@@ -41,8 +41,8 @@ class Bridge:
         self.runs = Runs(db, settings)
         self.holder = ReaderHolder()
         self.topics = {kind: topic for topic, kind in topics_of(settings).items()}
-        self.obedience = Obedience(db, settings, self.runs, lambda: known(settings), topics_of(settings))
-        self.obeyed = 0
+        self.handler = CommandHandler(db, settings, self.runs, lambda: known(settings), topics_of(settings))
+        self.handled = 0
 
     def send(self, *values: bytes, kind: str = EXECUTE) -> None:
         admin, producer = TopicAdmin(self.settings), KafkaPythonProducer(self.settings)
@@ -74,14 +74,14 @@ class Bridge:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.answers()
-            assert listen(self.db, self.settings, self.holder, self.obedience, EventStop(), 0.7, self._count)
+            assert listen(self.db, self.settings, self.holder, self.handler, EventStop(), 0.7, self._count)
 
     def answers(self, kind: str = EXECUTE) -> list[Row]:
         with self.db.transaction() as tx:
             return tx.all("SELECT * FROM journal WHERE event_type = %(kind)s ORDER BY id", {"kind": kind})
 
     def _count(self) -> None:
-        self.obeyed += 1
+        self.handled += 1
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_one_listens_at_a_time_and_the_next_goes_on_from_there(bridge: Bridge, s
     bridge.send(*commands[:20])
     with bridge.db.session() as session:
         assert session.one("SELECT pg_try_advisory_lock(7301, 4) AS held") == {"held": True}
-        assert not listen(bridge.db, settings, bridge.holder, bridge.obedience, EventStop(), 5.0)
+        assert not listen(bridge.db, settings, bridge.holder, bridge.handler, EventStop(), 5.0)
     bridge.listen_until(lambda: len(bridge.answers()) == 20)
     other = Bridge(bridge.db, settings)
     bridge.send(*commands[20:])
@@ -202,7 +202,7 @@ def test_a_position_that_moved_meanwhile_undoes_all(bridge: Bridge, db: Database
             {"t": record.topic},
         )
     with pytest.raises(Exception, match=r"^$") as lost:
-        bridge.obedience.obey([record], {(record.topic, 0): 5})
+        bridge.handler.handle([record], {(record.topic, 0): 5})
     assert type(lost.value).__name__ == "PositionLost"
     assert (bridge.runs.rows(), bridge.answers()) == ([], [])
 
@@ -215,7 +215,7 @@ def test_a_broker_that_comes_back_empty_is_listened_to_again(
     bridge.listen_until(lambda: len(bridge.answers()) == 1)
     fresh_kafka.kill()
     # Nobody answers: a slice passes without a word but one, and without an error.
-    assert listen(bridge.db, settings, bridge.holder, bridge.obedience, EventStop(), 0.5)
+    assert listen(bridge.db, settings, bridge.holder, bridge.handler, EventStop(), 0.5)
     fresh_kafka.restart()
     # The first is sent again by who never had an answer: it is the same run.
     bridge.send(first, second)
@@ -227,4 +227,4 @@ def test_a_broker_that_comes_back_empty_is_listened_to_again(
 def test_no_broker_is_no_error(db: Database, settings: Settings) -> None:
     away = replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
     bridge = Bridge(db, away)
-    assert listen(db, away, bridge.holder, bridge.obedience, EventStop(), 0.3)
+    assert listen(db, away, bridge.holder, bridge.handler, EventStop(), 0.3)

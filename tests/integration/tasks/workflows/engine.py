@@ -11,8 +11,8 @@ import psutil
 from tasks.db.pool import Database
 from tasks.queue.app import create_celery
 from tasks.settings import Settings
-from tasks.workflows.attending import attender
 from tasks.workflows.definition.parse import parse_definition
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.service import WorkflowService
 from tasks.workflows.states import RUN
 from tasks.workflows.submitting import Submission
@@ -32,7 +32,7 @@ class Engine:
         self.settings = settings
         self.app = create_celery(settings, role="test")
         self.db = Database(settings, "test")
-        self.service = WorkflowService(self.db, settings, attender(self.app))
+        self.service = WorkflowService(self.db, settings, hint_runs(self.app))
         with self.db.transaction() as tx:
             tx.execute(EFFECTS)
 

@@ -20,7 +20,7 @@ from tasks.db.pool import Database
 from tasks.settings import Settings
 from tests.integration.conftest import wait_until
 from webapp.cli.metrics import importing
-from webapp.cli.metrics.place import Place
+from webapp.cli.metrics.checkpoint import Checkpoint
 
 ITEM: dict[str, Any] = {
     "model": "llama-70b",
@@ -92,14 +92,14 @@ def test_it_goes_on_where_it_was_left(
 ) -> None:
     monkeypatch.setattr(importing, "_BATCH_ROWS", 2)
     path = write(tmp_path / "a.jsonl", items(5))
-    Place(path).write(3)
+    Checkpoint(path).write(3)
     result = orjson.loads(run(f"--json metrics import {path}").stdout)
     assert (result["skipped_rows"], result["recorded"]) == (3, 2)
     assert [row["execution_id"] for row in stored(db)] == ["e-3", "e-4"]
-    Place(path).write(3)
+    Checkpoint(path).write(3)
     path.write_bytes(path.read_bytes() + orjson.dumps(items(6)[5]))
     assert orjson.loads(run(f"--json metrics import {path}").stdout)["recorded"] == 4
-    Place(path).write(3)
+    Checkpoint(path).write(3)
     assert orjson.loads(run(f"--json metrics import --restart {path}").stdout)["skipped_rows"] == 0
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bridges.commands.handling import CommandHandler
 from bridges.commands.listening import ReaderHolder, listen, topics_of
-from bridges.commands.obeying import Obedience
 from bridges.relay.loop import relay
 from bridges.relay.sink import SinkHolder
 from tasks.db.pool import Database
@@ -25,15 +25,15 @@ from webapp.stack.process import ServerProcess
 
 @pytest.fixture
 def bridge(fresh_kafka: ServerProcess, settings: Settings, db: Database) -> Iterator[str]:
-    """The broker's address, with who obeys commands and who carries the answers."""
+    """The broker's address, with who handles commands and who carries the answers."""
     stop, over = EventStop(), threading.Event()
     workflows = WorkflowService(db, settings, lambda _ids: None)
-    obedience = Obedience(db, settings, workflows, lambda: known(settings), topics_of(settings))
+    handler = CommandHandler(db, settings, workflows, lambda: known(settings), topics_of(settings))
 
     def serve() -> None:
         commands, sink = ReaderHolder(), SinkHolder()
         while not over.is_set():
-            listen(db, settings, commands, obedience, stop, 0.4)
+            listen(db, settings, commands, handler, stop, 0.4)
             relay(db, settings, sink, stop, 0.4)
         commands.drop()
         sink.drop()

@@ -11,8 +11,8 @@ from celery import Celery
 
 from tasks.queue.app import create_celery
 from tasks.settings import Settings
-from tasks.workflows.attending import attender
 from tasks.workflows.definition.parse import parse_definition
+from tasks.workflows.hints import hint_runs
 from tasks.workflows.service import WorkflowService
 from tasks.workflows.submitting import Submission
 from tests.integration.tasks.workflows.workbench import Workbench
@@ -44,7 +44,7 @@ def submit(service: WorkflowService, priority: int, **more: object) -> UUID:
 
 
 def test_urgent_runs_are_heard_of_first(app: Celery) -> None:
-    service = WorkflowService(app.bridge.db, app.bridge.settings, attender(app))
+    service = WorkflowService(app.bridge.db, app.bridge.settings, hint_runs(app))
     made = {priority: submit(service, priority) for priority in (1, 4, 7, 10)}
     assert heard(app) == [made[10], made[7], made[4], made[1]]
     # What is done to a run later is as urgent as the run is.
@@ -57,7 +57,7 @@ def test_urgent_runs_are_heard_of_first(app: Celery) -> None:
 
 
 def test_the_next_run_of_a_key_is_as_urgent_as_it_is(app: Celery) -> None:
-    service = WorkflowService(app.bridge.db, app.bridge.settings, attender(app))
+    service = WorkflowService(app.bridge.db, app.bridge.settings, hint_runs(app))
     keyed = {"concurrency": {"key": "k"}}
     first, urgent, last = submit(service, 1, **keyed), submit(service, 10, **keyed), submit(service, 5)
     heard(app)

@@ -16,7 +16,7 @@ from tasks.workflows.schedules.model import (
     STATES,
 )
 from tasks.workflows.states import RUN
-from webapp.beginnings.shared import BegunSchema, ListQuerySchema, ShownTargetSchema, TargetSchema, moment, name_field
+from webapp.workflows.targets import BegunSchema, ListQuerySchema, ShownTargetSchema, TargetSchema, moment, name_field
 
 
 class ScheduleChangeSchema(TargetSchema):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from webapp.auth import require
-from webapp.beginnings import trigger_schemas as schemas
-from webapp.beginnings.shared import WHICH_PARAMETER, changed, which_of, with_links
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.paging import cursor_of, next_link
 from webapp.services import services
+from webapp.triggers import schemas
+from webapp.workflows.targets import WHICH_PARAMETER, changed, which_of, with_links
 
 blueprint = ApiBlueprint("triggers", description="Workflows that begin with a webhook.")
 

@@ -1,4 +1,4 @@
-"""Tells workers of runs from a process that is no worker: the hint of a ``WorkflowService``."""
+"""Sends hints about runs from a process that is no worker: the ``hint`` of a ``WorkflowService``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from celery import Celery
 from tasks.workflows.work.canvas import Sender
 
 
-def attender(app: Celery) -> Callable[[Mapping[UUID, int]], None]:
+def hint_runs(app: Celery) -> Callable[[Mapping[UUID, int]], None]:
     """What has a worker attend to each of some runs, given with their priorities. It never raises; what it loses the
     clock makes good."""
     sender = Sender(app)
 
-    def attend(priorities: Mapping[UUID, int]) -> None:
+    def hint(priorities: Mapping[UUID, int]) -> None:
         for run_id, priority in priorities.items():
             sender.run(run_id, priority)
 
-    return attend
+    return hint

@@ -1,4 +1,4 @@
-"""How many large bodies one process reads and writes at a time: each takes memory, and a connection for long.
+"""Bounds how many large bodies one process takes in at the same time: each needs memory, and a connection for long.
 
 Others wait their turn, so that hooks find connections however many batches come.
 """
@@ -15,11 +15,11 @@ from tasks.hooks.admission import Overloaded
 from webapp.services import of
 
 _WAIT_S = 5.0
-_KEY = "bridge-metrics-gate"
+_KEY = "bridge-metrics-admission"
 
 
 def install(app: Flask) -> None:
-    """Sets up the gate of ``app``: ``METRICS_ACCEPT_LIMIT`` at once."""
+    """Lets ``METRICS_ACCEPT_LIMIT`` large bodies into ``app`` at a time."""
     app.extensions[_KEY] = threading.BoundedSemaphore(of(app).settings.metrics_accept_limit)
 
 
@@ -30,10 +30,10 @@ def turn() -> Iterator[None]:
     Raises:
         Overloaded: it was not this request's turn within 5 s.
     """
-    gate: threading.BoundedSemaphore = current_app.extensions[_KEY]
-    if not gate.acquire(timeout=_WAIT_S):
+    turns: threading.BoundedSemaphore = current_app.extensions[_KEY]
+    if not turns.acquire(timeout=_WAIT_S):
         raise Overloaded("Too many batches are on their way in; send this one again later.")
     try:
         yield
     finally:
-        gate.release()
+        turns.release()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridges.commands import positions
-from bridges.commands.orders import EXECUTE, Command
+from bridges.commands.model import EXECUTE, Command
 from bridges.commands.positions import Positions
 from bridges.kafka.connection import SinkUnavailable
 from bridges.kafka.consumer import InRecord
@@ -37,7 +37,7 @@ _DEAD_LETTERS_WITHIN_S = 15.0
 _MOST_ERRORS = 100
 
 
-class Obedience:
+class CommandHandler:
     """Works off batches of records from the topics of commands; ``kinds`` says by topic which commands they hold."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Obedience:
         self._known = known
         self._kinds = kinds
 
-    def obey(self, records: Sequence[InRecord], old: Positions) -> Positions:
+    def handle(self, records: Sequence[InRecord], old: Positions) -> Positions:
         """Does what the records ask for, and returns the positions after them.
 
         Raises:

@@ -14,7 +14,7 @@ from marshmallow import ValidationError, fields
 from tasks.metrics.model import Moment
 
 
-class ExactNumber(fields.Float):
+class StrictNumber(fields.Float):
     """A JSON number; no text that looks like one, and no truth value."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:  # noqa: ARG002 - as marshmallow calls it
@@ -26,7 +26,7 @@ class ExactNumber(fields.Float):
             raise self.make_error("too_large", input=value) from None
 
 
-class ExactInteger(fields.Integer):
+class StrictInteger(fields.Integer):
     """A JSON number without fraction or exponent."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ARG002 - as marshmallow calls it
@@ -35,7 +35,7 @@ class ExactInteger(fields.Integer):
         return value
 
 
-class ExactBoolean(fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """``true`` or ``false``, and none of the words for them."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - as marshmallow calls it

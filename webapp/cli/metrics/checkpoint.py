@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 
 
-class Place:
-    """The place in one file. It holds only as long as the file is the same, by size and time."""
+class Checkpoint:
+    """How far one file is recorded. It holds only as long as the file is the same, by size and time."""
 
     def __init__(self, path: Path) -> None:
         found = path.stat()

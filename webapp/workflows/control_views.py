@@ -15,7 +15,7 @@ from webapp.blueprint import ApiBlueprint, problems
 from webapp.hooks.idempotency import delivery_id
 from webapp.json_provider import dumps
 from webapp.services import services
-from webapp.workflows import act_schemas as schemas
+from webapp.workflows import control_schemas as schemas
 from webapp.workflows.shared import KEY_PARAMETER, checked_name, links, no_nul
 from webapp.workflows.source import inside
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from tasks.workflows.triggers.model import LONGEST_FILTER, MOST_PATTERNS, OUTCOMES, PATTERN, STATES
-from webapp.beginnings.shared import BegunSchema, ListQuerySchema, ShownTargetSchema, TargetSchema, name_field
 from webapp.validation import Whole
+from webapp.workflows.targets import BegunSchema, ListQuerySchema, ShownTargetSchema, TargetSchema, name_field
 
 
 def _patterns(description: str, example: str) -> fields.List[str]:

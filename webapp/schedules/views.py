@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from webapp.auth import require
-from webapp.beginnings import schedule_schemas as schemas
-from webapp.beginnings.shared import WHICH_PARAMETER, audit, changed, which_of, with_links
 from webapp.blueprint import ApiBlueprint, problems
 from webapp.hooks.idempotency import delivery_id
 from webapp.hooks.schemas import IdempotencySchema
 from webapp.paging import cursor_of, next_link
+from webapp.schedules import schemas
 from webapp.services import services
 from webapp.workflows.shared import links
+from webapp.workflows.targets import WHICH_PARAMETER, audit, changed, which_of, with_links
 
 blueprint = ApiBlueprint("schedules", description="Workflows that begin by the clock: one run for each tick.")
 

@@ -1,0 +1,1 @@
+"""The HTTP side of schedules: workflows that begin by the clock."""

@@ -1,0 +1,1 @@
+"""The HTTP side of triggers: workflows that begin with a webhook."""
