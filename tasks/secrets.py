@@ -45,10 +45,3 @@ def secret(name: str, environ: Mapping[str, str] | None = None) -> str:
     if not found:
         raise SecretMissing(f"The secret {name} is not set: {variable}, or {variable}{_FILE}, is needed.")
     return found
-
-
-def secret_names(environ: Mapping[str, str] | None = None) -> list[str]:
-    """The names of the secrets that are set, in order."""
-    source = os.environ if environ is None else environ
-    found = (key.removeprefix(PREFIX).removesuffix(_FILE) for key in source if key.startswith(PREFIX))
-    return sorted({name for name in found if _NAME.match(name)})

@@ -6,7 +6,6 @@ Where an output comes from the cache, no attempt is made, and so no effect eithe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -43,14 +42,6 @@ def find(tx: Transaction, key: str) -> Cached | None:
     """What is kept under ``key`` and has not expired."""
     row = tx.one(QUERIES["find"], {"key": key})
     return None if row is None else Cached(row["output"], row["run_id"])
-
-
-def find_many(tx: Transaction, keys: Sequence[str]) -> dict[str, Cached]:
-    """What is kept under these keys and has not expired, by key: one statement for many."""
-    if not keys:
-        return {}
-    rows = tx.all(QUERIES["find_many"], {"keys": list(keys)})
-    return {row["key"]: Cached(row["output"], row["run_id"]) for row in rows}
 
 
 def storing(key: str, output: Any, ttl_s: float, run_id: UUID) -> Effect:

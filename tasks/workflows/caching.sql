@@ -3,9 +3,6 @@
 -- name: find --
 SELECT output, run_id FROM step_cache WHERE key = %(key)s AND expires_at > now()
 
--- name: find_many --
-SELECT key, output, run_id FROM step_cache WHERE key = ANY(%(keys)s::text[]) AND expires_at > now()
-
 -- name: store --
 -- Whoever finds another at the same key leaves it to that one: completions must not wait for each other here.
 INSERT INTO step_cache (key, output, run_id, expires_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tasks.workflows.definition.mistakes import Path, Report
@@ -79,10 +79,6 @@ class Context:
     step: int | None = None
     own: bool = False
     reads: list[Read] = field(default_factory=list)
-
-    def with_names(self, allowed: frozenset[str]) -> Context:
-        """The same, where expressions may read these names."""
-        return replace(self, names=allowed)
 
     def wrong(self, path: Path, detail: str) -> None:
         """Notes a mistake."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.workflows.definition.context import Read
 from tasks.workflows.definition.mistakes import TOP, Path, Report
-from tasks.workflows.definition.model import EDGES, WorkflowDefinition
+from tasks.workflows.definition.model import EDGES
 from tasks.workflows.definition.suggest import did_you_mean
 
 _SHOWN = 20
@@ -208,19 +208,3 @@ def _check_outputs(steps: Sequence[Mapping[str, Any]], at: Path, report: Report)
                 first = seen[name] + 1
                 report.add(at / number / "outputs" / name, f"the output '{name[:100]}' is given by step {first} too")
             seen.setdefault(name, number)
-
-
-def leaves(definition: WorkflowDefinition) -> tuple[str, ...]:
-    """The keys of the steps that nothing needs, in the definition's order."""
-    needed = {key for step in definition.steps for key in step.needs}
-    return tuple(step.key for step in definition.steps if step.key not in needed)
-
-
-def named_by_branches(definition: WorkflowDefinition) -> dict[str, tuple[str, ...]]:
-    """For each step that branches may choose, the keys of those branches."""
-    named: dict[str, list[str]] = {}
-    for step in definition.steps:
-        if step.kind == "branch":
-            for key in dict.fromkeys(key for _, key in targets(dict(step.action.arguments))):
-                named.setdefault(key, []).append(step.key)
-    return {key: tuple(branches) for key, branches in named.items()}

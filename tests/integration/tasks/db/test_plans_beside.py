@@ -124,7 +124,6 @@ CASES: list[tuple[tuple[str, str], str, dict[str, Any]]] = [
     (SIGNALS, "by_key", {"run_id": ID, "idempotency_scope": "k", "idempotency_key": "key-770"}),
     (SIGNALS, "take", {"run_id": ID, "name": "go", "place": 1}),
     (CACHE, "find", {"key": "key-77"}),
-    (CACHE, "find_many", {"keys": ["key-77", "key-78"]}),
     (CACHE, "delete_expired", {"limit": 100}),
     (SCHEDULES, "lock", {"id": ID, "name": None}),
     (SCHEDULES, "get", {"id": None, "name": "s-77"}),

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.workflows.definition.graph import leaves, named_by_branches
 from tasks.workflows.definition.mistakes import InvalidDefinition
 from tasks.workflows.definition.parse import parse_definition
 
@@ -83,19 +82,3 @@ def test_a_long_cycle_is_shortened() -> None:
     (mistake,) = caught.value.mistakes
     assert mistake.detail.startswith("a cycle: s0 → s1 → s2 →")
     assert mistake.detail.endswith("s18 → (31 more) → s0")
-
-
-def test_leaves_and_branches() -> None:
-    parsed = parse_definition(
-        {
-            "name": "n",
-            "steps": [
-                {"key": "b", "kind": "branch", "with": {"cases": [{"when": "true", "then": ["x", "y"]}]}},
-                {"key": "x", "kind": "wait", "needs": ["b"], "with": {"seconds": 1}},
-                {"key": "y", "kind": "wait", "needs": ["b"], "with": {"seconds": 1}},
-                {"key": "z", "kind": "wait", "needs": ["b", "x"], "with": {"seconds": 1}},
-            ],
-        }
-    )
-    assert leaves(parsed) == ("y", "z")
-    assert named_by_branches(parsed) == {"x": ("b",), "y": ("b",)}
