@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from tasks.errors import FieldError, MalformedInput, TooLarge, ValidationFailed
@@ -55,7 +55,7 @@ def read_json(request: Request, max_depth: int) -> Any:
 
     Raises:
         UnsupportedMedia: the content type is not JSON in UTF-8, or the content is encoded.
-        MalformedInput: it is not one JSON text; the error says where.
+        MalformedInput: it is not one JSON text, or not all of it came; the error says where.
         ValidationFailed: as ``check``.
         TooLarge: it is larger than ``request.max_content_length``.
     """
@@ -92,8 +92,13 @@ def read_raw(
         raw = request.get_data()
     except ParseException as problem:
         raise MalformedInput(f"The body is not sent as HTTP/1.1 has it: {type(problem).__name__}.") from problem
+    except ClientDisconnected:
+        raise MalformedInput("The body ended before its end.") from None
     if len(raw) > limit:
         raise _too_large(limit)
+    if len(raw) < (request.content_length or 0):
+        # What came may be JSON all the same, and mean something else than the whole (RFC 9112, section 8).
+        raise MalformedInput(f"The body ended after {len(raw)} of {request.content_length} bytes.")
     return raw
 
 
@@ -112,10 +117,8 @@ def parse(raw: bytes) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as problem:
-        raise MalformedInput(
-            f"The body is not valid JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}.",
-            errors=[FieldError("", f"{problem.msg} at line {problem.lineno}, column {problem.colno}")],
-        ) from None
+        wrong = _wrong_byte(raw) or f"{problem.msg} at line {problem.lineno}, column {problem.colno}"
+        raise MalformedInput(f"The body is not valid JSON: {wrong}.", errors=[FieldError("", wrong)]) from None
     # orjson turns an integer beyond 64 bits into a float, and keeps the last of equal names, both without a word.
     try:
         if repeats_names(raw, value):
@@ -123,6 +126,17 @@ def parse(raw: bytes) -> Any:
         return json.loads(raw, parse_int=_integer) if holds_long_number(raw) else value
     except RecursionError:
         raise MalformedInput("The body is nested too deep.", errors=[FieldError("", "is nested too deep")]) from None
+
+
+def _wrong_byte(raw: bytes) -> str | None:
+    """What is not UTF-8 in the text and where, which orjson does not say; None where all of it is."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as problem:
+        line_start = raw.rfind(b"\n", 0, problem.start) + 1
+        line, column = raw.count(b"\n", 0, problem.start) + 1, len(raw[line_start : problem.start].decode()) + 1
+        return f"{problem.reason} of UTF-8 at line {line}, column {column}"
+    return None
 
 
 def repeats_names(raw: bytes, value: Any) -> bool:

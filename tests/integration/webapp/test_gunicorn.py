@@ -194,6 +194,20 @@ def test_broken_chunks_are_a_bad_request(server: Server, headers: dict[str, str]
     assert answer.startswith(b"HTTP/1.1 400"), server.log.read_text()
 
 
+def test_a_body_that_is_cut_short_is_not_taken_for_the_whole(server: Server, headers: dict[str, str]) -> None:
+    body = orjson.dumps(HOOK)
+    half = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+    for length, sent in ((f"Content-Length: {len(body) + 50}", body), ("Transfer-Encoding: chunked", half)):
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join(["POST /hooks HTTP/1.1", "Host: x", *lines, length, "Connection: close", "", ""])
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(head.encode() + sent)
+            client.shutdown(socket.SHUT_WR)
+            answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 400"), answer
+        assert b"The body ended" in answer
+
+
 def test_bodies_that_never_come_hold_up_nobody_for_long(settings: Settings, tmp_path: Path) -> None:
     one = {"BODY_WITHIN_S": "4", "ACCEPT_LIMIT": "3", "WEB_CONCURRENCY": "1"}
     with running(settings.database_url, settings.redis_url, tmp_path / "gunicorn.log", **one) as server:

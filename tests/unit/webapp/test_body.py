@@ -148,3 +148,19 @@ def types_in(value: Any) -> set[type]:
 def test_what_has_to_be_looked_at_twice_is_plain_too(raw: bytes) -> None:
     """Who reads it, such as a workflow's definition, may ask for a dict and nothing else."""
     assert types_in(read(raw)) == {dict, list, str}
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b"\xff", "line 1, column 1"),
+        ('{"a": "grün",\n "b": "é'.encode() + b'\xff"}', "line 2, column 9"),
+        (b'{"a": "\xed\xa0\x80"}', "line 1, column 8"),
+        (b'{"a": "\xe2\x82', "line 1, column 8"),
+    ],
+)
+def test_the_place_of_what_is_not_utf_8_is_told(raw: bytes, place: str) -> None:
+    with pytest.raises(MalformedInput) as caught:
+        body.parse(raw)
+    assert "UTF-8" in caught.value.detail
+    assert caught.value.errors[0].detail.endswith(place)
