@@ -39,9 +39,12 @@ SELECT position, note FROM sink_cursors WHERE sink = 'kafka'
 
 -- name: broken_histories --
 -- Aggregates whose versions, in id order, do not go 1, 2, 3, …; where old days were dropped a history may begin later.
+-- A step's first version is its row, of which the submission of its run tells. An item's versions only grow: each holds
+-- its map's version and the attempt, and attempts that succeed are not told.
 WITH rows AS (
     SELECT id, aggregate_type, aggregate_id, version,
-           lag(version) OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY id) AS before
+           lag(version) OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY id) AS before,
+           CASE aggregate_type WHEN 'step' THEN 2 ELSE 1 END AS first
     FROM journal
     WHERE id <= %(upto)s
 ), first_day AS (
@@ -50,7 +53,10 @@ WITH rows AS (
 )
 SELECT aggregate_type, aggregate_id, min(id) AS id
 FROM rows CROSS JOIN first_day
-WHERE version <> before + 1 OR (before IS NULL AND version <> 1 AND kept)
+WHERE CASE aggregate_type
+          WHEN 'item' THEN version <= before
+          ELSE version <> before + 1 OR (before IS NULL AND version > first AND kept)
+      END
 GROUP BY aggregate_type, aggregate_id
 ORDER BY min(id)
 LIMIT 20

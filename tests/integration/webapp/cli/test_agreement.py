@@ -11,11 +11,14 @@ import pytest
 
 from tasks.db.pool import Database
 from tasks.ids import new_id
+from tasks.queue.app import create_celery
 from tasks.runtime import Runtime
 from tasks.settings import Settings
 from tasks.workflows.attempt import Attempt
 from tasks.workflows.kinds import emit
+from tasks.workflows.work.itemwork import ItemWork
 from tests.integration.bridges.relay.support import RunningRelay
+from tests.integration.tasks.workflows.workbench import Workbench
 from tests.integration.webapp.cli.conftest import Accept
 from webapp.cli.agreement import AgreementReport, check, wait_until_settled
 
@@ -73,6 +76,32 @@ def test_events_that_steps_emit_agree_whatever_their_keys(db: Database, settings
     report = compare()
     assert report.ok, str(report)
     assert report.journal_count == report.kafka_count == 6
+
+
+@pytest.mark.usefixtures("relay")
+def test_runs_of_workflows_agree_and_a_lost_change_of_a_step_is_found(
+    db: Database, settings: Settings, compare: Check
+) -> None:
+    app = create_celery(settings, role="test")
+    bench = Workbench(app)
+    fib = {"kind": "task", "with": {"task": "demo.fib", "args": {"n": "${{ item }}"}}, "retry": {"max_attempts": 1}}
+    run_id = bench.submit(
+        {"key": "told", "kind": "emit", "with": {"event": "order-done"}},
+        {"key": "each", "kind": "map", "with": {"over": [1, "none"], "step": fib, "on_item_failure": "collect"}},
+    )
+    bench.work(run_id)
+    ItemWork(app.bridge, bench.following).work(run_id, 1, [(0, 2)])
+    assert bench.run(run_id)["state"] == "succeeded"
+    assert wait_until_settled(db, 20)
+    report = compare()
+    assert report.ok, str(report)
+    with db.transaction() as tx:
+        told = tx.all("SELECT DISTINCT aggregate_type FROM journal")
+        assert {"run", "step", "item"} <= {row["aggregate_type"] for row in told}
+        tx.execute("DELETE FROM journal WHERE aggregate_type = 'step' AND version = 2")
+    assert "journal versions contiguous" in failures(compare(timeout_s=0.5))
+    app.bridge.close()
+    app.close()
 
 
 def test_what_still_waits_is_said(db: Database, accept: Accept) -> None:
