@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,8 @@ import orjson
 from tasks.errors import FieldError, ValidationFailed
 
 MAX_LIMIT = 1000
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ def page_by_moment(rows: list[dict[str, Any]], limit: int, moment: str, item: st
         return Page(rows, None)
     last = rows[limit - 1]
     return Page(rows[:limit], encode_cursor(last[moment].isoformat(), str(last[item])))
+
+
+def bounded(moment: datetime) -> datetime:
+    """An aware time in UTC, within what PostgreSQL and Python can both count with; PostgreSQL knows no offset beyond
+    16 hours."""
+    return min(max(moment, _EARLIEST), _LATEST).astimezone(UTC)
 
 
 def checked_limit(limit: int) -> int:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import request
 
 from tasks.errors import FieldError, ValidationFailed
-from tasks.paging import Page, decode_cursor
-
-_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+from tasks.paging import Page, bounded, decode_cursor
 
 
 def cursor_of(query: Mapping[str, Any], length: int) -> str | None:
@@ -31,13 +27,8 @@ def cursor_of(query: Mapping[str, Any], length: int) -> str | None:
 
 
 def times_of(query: Mapping[str, Any]) -> dict[str, Any]:
-    """``since`` and ``until`` of ``query`` in UTC, within what PostgreSQL and Python can both count with; PostgreSQL
-    knows no offset beyond 16 hours."""
-    since, until = query.get("since"), query.get("until")
-    return {
-        "since": min(max(since, _EARLIEST), _LATEST).astimezone(UTC) if since else None,
-        "until": min(max(until, _EARLIEST), _LATEST).astimezone(UTC) if until else None,
-    }
+    """``since`` and ``until`` of ``query``, ``bounded``."""
+    return {name: bounded(query[name]) if query.get(name) else None for name in ("since", "until")}
 
 
 def next_link(page: Page) -> str | None:

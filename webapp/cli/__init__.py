@@ -62,7 +62,8 @@ def omninode(**_given: object) -> None:
     """OmniNode Bridge: webhooks in, handled jobs and mirrored state out.
 
     Settings come from the environment (DATABASE_URL, REDIS_URL, …), else from the stack that `omninode up` runs in
-    this folder. Exit codes: 0 done, 1 failed, 2 bad usage.
+    this folder. Exit codes: 0 done, 1 failed, 2 bad usage, 130
+    interrupted.
     """
 
 

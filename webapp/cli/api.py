@@ -5,7 +5,9 @@ A retry carries the same idempotency key, so that it can't make a second event.
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +18,13 @@ import urllib3
 
 from tasks.errors import BridgeError, FieldError, SettingsError
 from tasks.workflows.definition.mistakes import Mistake
-from webapp.cli.surroundings import Surroundings
+from webapp.cli.session import Session
 
 _CONNECT_TIMEOUT_S = 2.0
 _READ_TIMEOUT_S = 10.0
 _LONGEST_PAUSE_S = 5.0
 _HEALTH_TIMEOUT = urllib3.Timeout(connect=1.0, read=3.0)
+_ADDRESS = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#\[\]@]+)(?:/[^\s?#]*)?(?<!:)", re.IGNORECASE)
 _PASSING = frozenset({429, 502, 503, 504})
 
 
@@ -127,15 +130,23 @@ class ApiClient:
         self._pool.clear()
 
 
-def client_of(found: Surroundings, url: str | None, api_key: str | None, connections: int = 1) -> ApiClient:
-    """A client for the URL and key that were given, else those of the surroundings. Raises SettingsError."""
-    url = url or found.url
-    api_key = api_key or found.api_key
+def client_of(session: Session, url: str | None, api_key: str | None, connections: int = 1) -> ApiClient:
+    """A client for the URL and key that were given, by option or environment, else those of the surroundings, which
+    need not be there otherwise. Raises SettingsError."""
+    url = url or os.environ.get("OMNINODE_URL")
+    api_key = (api_key or os.environ.get("OMNINODE_API_KEY") or "").strip()
+    if not url or not api_key:
+        found = session.surroundings
+        url, api_key = url or found.url, api_key or found.api_key
     if not url or not api_key:
         missing = [name for name, value in (("OMNINODE_URL", url), ("OMNINODE_API_KEY", api_key)) if not value]
         raise SettingsError(
             f"Not known where the API is: set {' and '.join(missing)}, or run `omninode up` in this folder."
         )
+    if not _ADDRESS.fullmatch(url):
+        raise SettingsError(f"{url!r} is no address of an API, such as http://127.0.0.1:8000.")
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise SettingsError("The API key holds what no key does.")
     return ApiClient(url, api_key, connections)
 
 

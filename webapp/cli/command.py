@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import orjson
@@ -28,7 +29,20 @@ STACK_OPTION = click.Option(
     show_envvar=True,
     help="Folder of the embedded stack, with its stack.json. [default: .omninode]",
 )
+Function = TypeVar("Function", bound=Callable[..., Any])
+# 128 and the number of SIGINT, as a shell tells it.
+INTERRUPTED = 130
 pass_session = click.make_pass_decorator(Session)
+
+
+def confirmed(question: str) -> Callable[[Function], Function]:
+    """Adds ``--yes``, without which the question is asked, where no output goes: on standard error."""
+
+    def ask(ctx: click.Context, _param: click.Parameter, yes: bool) -> None:
+        if not yes and not ctx.resilient_parsing:
+            click.confirm(question, abort=True, err=True)
+
+    return click.option("--yes", is_flag=True, expose_value=False, callback=ask, help="Do not ask.")
 
 
 class Failed(Exception):
@@ -65,7 +79,10 @@ class SessionCommand(click.Command):
                 return super().invoke(ctx)
             except Failed as found:
                 ctx.exit(found.exit_code)
-            except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
+            except KeyboardInterrupt:
+                click.echo(err=True)
+                ctx.exit(INTERRUPTED)
+            except (click.ClickException, click.exceptions.Exit, click.Abort):
                 raise
             except Exception as problem:
                 if isinstance(problem, OSError) and problem.errno == errno.EPIPE:

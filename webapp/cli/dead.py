@@ -11,7 +11,7 @@ import click
 from tasks.errors import Conflict, NotFound
 from tasks.hooks.replaying import Choice
 from tasks.paging import MAX_LIMIT
-from webapp.cli.command import SessionGroup, pass_session
+from webapp.cli.command import SessionGroup, confirmed, pass_session
 from webapp.cli.listing import paged, write_page
 from webapp.cli.session import Session
 
@@ -58,7 +58,7 @@ def replay(session: Session, /, **choice: Any) -> None:
 
 @group.command()
 @_chosen
-@click.confirmation_option("--yes", prompt="Dropped hooks can't be replayed any more. Go on?")
+@confirmed("Dropped hooks can't be replayed any more. Go on?")
 @pass_session
 def drop(session: Session, /, **choice: Any) -> None:
     """Give dead hooks up: remove them from the inbox (the journal keeps their history)."""

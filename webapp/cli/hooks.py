@@ -137,7 +137,7 @@ def send(
     body: dict[str, Any] = {**named, "data": _data(data, data_file)}
     if correlation_id:
         body["correlation_id"] = correlation_id
-    client = client_of(session.surroundings, url, api_key)
+    client = client_of(session, url, api_key)
     try:
         answer = client.post_hook(body, idempotency_key).body
     finally:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tasks.paging import MAX_LIMIT, Page
+from tasks.paging import MAX_LIMIT, Page, bounded
 from webapp.cli.session import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -18,7 +18,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Moment(click.ParamType[datetime]):
-    """A time: an age such as ``90d``, counted ``forward`` or back, or RFC 3339 (UTC where it names no zone)."""
+    """A time: an age such as ``90d``, counted ``forward`` or back, or RFC 3339 (UTC where it names no zone);
+    ``bounded``."""
 
     name = "time"
 
@@ -36,7 +37,7 @@ class Moment(click.ParamType[datetime]):
             moment = datetime.fromisoformat(str(value))
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither an age such as 15m or 90d nor a time such as 2030-01-31", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return bounded(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def paged(function: Function) -> Function:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from webapp.cli.command import SessionGroup, pass_session
+from webapp.cli.command import SessionGroup, confirmed, pass_session
 from webapp.cli.session import Session
 
 
@@ -39,7 +39,7 @@ def replay(session: Session, /, from_id: int) -> None:
 @click.option("--to", "to_id", type=click.IntRange(1), help="Pass over everything up to and with this journal id.")
 @click.option("--count", type=click.IntRange(1), help="Pass over the next so many rows.")
 @click.option("--reason", required=True, help="Why; it is kept in the journal.")
-@click.confirmation_option("--yes", prompt="What is passed over never comes to Kafka. Go on?", help="Do not ask.")
+@confirmed("What is passed over never comes to Kafka. Go on?")
 @pass_session
 def skip(session: Session, /, to_id: int | None, count: int | None, reason: str) -> None:
     """Pass over rows that Kafka can't take. They stay in the journal."""

@@ -32,8 +32,8 @@ Show = Callable[[str], None]
 
 
 @click.command("demo", cls=SessionCommand)
-@click.option("--services", type=click.IntRange(1, 200), default=20, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.1, 86_400), default=15.0, show_default=True)
+@click.option("--services", type=click.IntRange(1, 200), default=20, show_default=True, help="How many.")
+@click.option("--seconds", type=click.FloatRange(0.1, 86_400), default=15.0, show_default=True, help="How long.")
 @click.option("--rate", type=click.FloatRange(0.1, 5_000), default=100.0, show_default=True, help="Events a second.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed plays the same events.")
 @click.option("--settle", "settle_s", type=click.FloatRange(1, 3_600), default=60.0, show_default=True, help="In s.")
@@ -57,7 +57,7 @@ def command(
     task states and Kafka are compared. Exits with 1 where they do not agree.
     """
     run = secrets.token_hex(3)
-    client = client_of(session.surroundings, url, api_key, connections=services)
+    client = client_of(session, url, api_key, connections=services)
     client.health()
     with session.db.transaction() as tx:
         mark = take_mark(tx)

@@ -27,11 +27,18 @@ def _question(function: Function) -> Function:
             click.argument("prompt"),
             click.option("--system", help="The system prompt."),
             click.option("--task-type", help="Such as documentation. [default: general_reasoning]"),
-            click.option("--temperature", type=click.FloatRange(0, 2)),
-            click.option("--max-tokens", type=click.IntRange(1)),
+            click.option("--temperature", type=click.FloatRange(0, 2), help="How freely words are chosen."),
+            click.option("--max-tokens", type=click.IntRange(1), help="Of an answer."),
             click.option("--answer-json", "json", is_flag=True, help="The answer must be JSON."),
             click.option("--keyword", "keywords", multiple=True, help="Score by this word; may be given many times."),
-            click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 300), default=60.0, show_default=True),
+            click.option(
+                "--timeout",
+                "timeout_s",
+                type=click.FloatRange(0.1, 300),
+                default=60.0,
+                show_default=True,
+                help="In s.",
+            ),
         ]
     ):
         function = option(function)
@@ -43,9 +50,9 @@ def _question(function: Function) -> Function:
 @click.option("--model", help="This model.")
 @click.option("--tier", type=click.Choice(TIERS), help="Where the choice begins.")
 @click.option("--fallback", type=click.Choice(FALLBACKS), help="Who is asked next when one fails.")
-@click.option("--max-latency-ms", type=click.FloatRange(1))
-@click.option("--max-cost-usd", type=click.FloatRange(0))
-@click.option("--min-quality", type=click.FloatRange(0, 1))
+@click.option("--max-latency-ms", type=click.FloatRange(1), help="Of the model chosen, at its 95th percentile.")
+@click.option("--max-cost-usd", type=click.FloatRange(0), help="Of the model chosen, for an answer on average.")
+@click.option("--min-quality", type=click.FloatRange(0, 1), help="Of the model chosen, on average.")
 @pass_session
 def execute(session: Session, /, **given: Any) -> None:
     """Ask a model PROMPT (`-`: standard input) and print its answer; the lab chooses the model unless told."""
@@ -97,7 +104,7 @@ def _body(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _post(session: Session, path: str, body: dict[str, Any], timeout_s: float) -> Answer:
-    client = client_of(session.surroundings, None, None)
+    client = client_of(session, None, None)
     try:
         return client.call("POST", path, orjson.dumps(body), timeout_s=timeout_s + _GRACE_S)
     finally:

@@ -44,7 +44,7 @@ def models(session: Session, /) -> None:
 
 
 @group.command()
-@click.option("--hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True)
+@click.option("--hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True, help="How far back.")
 @pass_session
 def report(session: Session, /, hours: float) -> None:
     """Show how endpoints and models did lately."""
@@ -83,7 +83,14 @@ def list_endpoints(session: Session, /) -> None:
 @click.option("--provider", help="Whom its executions are recorded under. [default: the kind]")
 @click.option("--secret", metavar="NAME", help="The key is in OMNINODE_SECRET_NAME, or its _FILE.")
 @click.option("--max-concurrency", type=click.IntRange(1, 10_000), default=4, show_default=True)
-@click.option("--first-token-timeout", "first_token_timeout_s", type=click.FloatRange(0.1, 600), default=60.0)
+@click.option(
+    "--first-token-timeout",
+    "first_token_timeout_s",
+    type=click.FloatRange(0.1, 600),
+    default=60.0,
+    show_default=True,
+    help="In s.",
+)
 @pass_session
 def add(session: Session, /, tiers: tuple[str, ...], **given: Any) -> None:
     """Add an endpoint, and ask it once what it offers."""

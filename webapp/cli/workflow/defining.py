@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
-from tasks.errors import SettingsError
+from tasks.errors import SettingsError, TooLarge
 from tasks.workflows import definitions
 from tasks.workflows.definition.document import read_document
 from tasks.workflows.definition.form import to_plain
@@ -61,11 +61,15 @@ def validate(session: Session, /, file: BinaryIO, offline: bool, url: str | None
 def _asked(session: Session, text: bytes, url: str | None, api_key: str | None) -> Sequence[Mistake] | None:
     """What the bridge says of the definition; None where none is known or it does not answer."""
     try:
-        client = client_of(session.surroundings, url, api_key)
+        client = client_of(session, url, api_key)
         answer = client.call("POST", "/workflows/validate", text, headers={"Content-Type": YAML}, timeout_s=30.0)
     except (SettingsError, ApiUnreachable) as problem:
         session.out.note(f"Names of tasks are not checked: {problem.detail}")
         return None
+    except ApiRefused as problem:
+        if problem.answer_status != TooLarge.status:
+            raise
+        return [Mistake("", problem.detail)]
     return mistakes_of(answer.body["errors"])
 
 
@@ -74,6 +78,8 @@ def _checked_here(text: bytes) -> Sequence[Mistake]:
         parse_definition(text)
     except InvalidDefinition as refusal:
         return refusal.mistakes
+    except TooLarge as refusal:
+        return [Mistake("", refusal.detail)]
     return ()
 
 
@@ -86,7 +92,7 @@ def _checked_here(text: bytes) -> Sequence[Mistake]:
 def put(session: Session, /, file: BinaryIO, version: str | None, url: str | None, api_key: str | None) -> None:
     """Store a definition under its name, as a version that never changes."""
     text = file.read()
-    client = client_of(session.surroundings, url, api_key)
+    client = client_of(session, url, api_key)
     query = f"?{urlencode({'version': version})}" if version else ""
     path = f"/workflows/definitions/{_name_in(text)}{query}"
     try:

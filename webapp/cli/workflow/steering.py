@@ -88,7 +88,7 @@ def signal(
 ) -> None:
     """Give a run the signal NAME: the first step that waits for it goes on with the payload."""
     payload = None if payload_json is None else json_value(payload_json, "--payload")
-    answer = client_of(session.surroundings, url, api_key).call(
+    answer = client_of(session, url, api_key).call(
         "POST",
         f"/workflows/{workflow_id}/signals/{quote(name, safe='')}",
         orjson.dumps({"payload": payload}),
@@ -132,9 +132,7 @@ def _decide(
     session: Session, act: str, *, workflow_id: UUID, step: str, comment: str, url: str | None, api_key: str | None
 ) -> None:
     path = f"/workflows/{workflow_id}/steps/{quote(step, safe='')}/{act}"
-    decided = (
-        client_of(session.surroundings, url, api_key).call("POST", path, orjson.dumps({"comment": comment})).body
-    )
+    decided = client_of(session, url, api_key).call("POST", path, orjson.dumps({"comment": comment})).body
     _write(session, decided, f"{workflow_id}  {step}  {'approved' if decided.get('approved') else 'rejected'}")
 
 

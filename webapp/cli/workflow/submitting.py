@@ -54,7 +54,15 @@ class Way:
 @click.option("--input", "-i", "input_json", help="The run's input as JSON; @FILE reads it from a file.")
 @click.option("--complexity", "-c", type=click.Choice(list(TIERS)), help=_TIER_HELP)
 @click.option("--kafka-servers", "-k", help="Submit through Kafka, at these addresses, instead of HTTP.")
-@click.option("--timeout", "-t", "timeout_s", type=click.FloatRange(0.1), default=300.0, show_default=True)
+@click.option(
+    "--timeout",
+    "-t",
+    "timeout_s",
+    type=click.FloatRange(0.1),
+    default=300.0,
+    show_default=True,
+    help="In s, for its end.",
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait for the run's end.")
 @click.option("--verbose", "-v", is_flag=True, help="Say more of what is sent and of each step.")
 @click.option("--priority", type=click.IntRange(1, 10), help="Higher goes first. [default: the definition's]")
@@ -78,9 +86,12 @@ def submit(
     api_key: str | None,
     **given: Any,
 ) -> None:
-    """Begin a run of a workflow, and watch it: one of --workflow, --quick-task, --name or --create-example.
+    """Begin a run of a workflow, and watch it.
 
-    Exits with 0 where the run succeeds, 1 where it does not, 2 for bad usage or input, 124 when the time is up.
+    Give one of --workflow, --quick-task, --name and --create-example.
+
+    Exits with 0 where the run succeeds, 1 where it does not, 2 for bad usage or input, 124 when the time is up,
+    130 when it is interrupted; in both the run goes on.
     """
     if sum((file is not None, question is not None, create_example, name is not None)) != 1:
         raise click.UsageError("Give one of --workflow, --quick-task, --name and --create-example.")
@@ -171,7 +182,7 @@ def _accepted(session: Session, way: Way, order: Order, timeout_s: float) -> dic
 
 
 def _by_http(session: Session, url: str | None, api_key: str | None) -> Way:
-    client: ApiClient = client_of(session.surroundings, url, api_key)
+    client: ApiClient = client_of(session, url, api_key)
 
     def bring(order: Order, timeout_s: float) -> dict[str, Any]:
         # The key makes a repeat the same run, so that a busy bridge can be asked again.

@@ -118,8 +118,9 @@ def test_dead_hooks_are_dropped_when_told_twice(
     dead = [accept(source, "fail", "demo", refuse=True) for source in ("a", "b")]
     alive = accept("a")
     handle()
-    asked = run(f"dead drop {dead[0]}")
+    asked = run(f"dead drop --json {dead[0]}")
     assert asked.exit_code != 0
+    assert (asked.stdout, "Go on?" in asked.stderr) == ("", True)
     assert run(f"dead drop {dead[0]} --yes").stdout == "1 dropped\n"
     refused = run(f"dead drop {alive} --yes")
     assert refused.exit_code != 0

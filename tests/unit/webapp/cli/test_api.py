@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from webapp.cli import omninode
 from webapp.cli.api import ApiClient, ApiRefused, ApiUnreachable
 
 
@@ -88,3 +91,36 @@ def test_nobody_there_is_said_with_the_address() -> None:
     with pytest.raises(ApiUnreachable, match=r"http://127\.0\.0\.1:1 does not answer"):
         client.post_hook({}, "k", patience_s=0.3)
     client.close()
+
+
+SEND = ["hooks", "send", "--source", "a", "--action", "b", "--resource", "c", "--resource-id", "d"]
+
+
+def test_an_address_and_a_key_are_enough(bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = {"DATABASE_URL": None, "REDIS_URL": None, "OMNINODE_STACK_DIR": None}
+    bridge.answers = [(202, {}, b'{"event_id": "x"}')] * 2
+    known = {"OMNINODE_URL": bridge.url, "OMNINODE_API_KEY": "omni_key\n"}
+    assert CliRunner(env={**nothing, **known}).invoke(omninode, SEND).stdout == "x  accepted\n"
+    runner = CliRunner(env={**nothing, "OMNINODE_URL": None, "OMNINODE_API_KEY": None})
+    assert runner.invoke(omninode, [*SEND, "--url", bridge.url, "--api-key", "omni_key"]).exit_code == 0
+    assert runner.invoke(omninode, [*SEND, "--url", bridge.url]).stderr.startswith("Error: Nothing to work on")
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("nonsense", "omni_key"),
+        ("http://[::1", "omni_key"),
+        ("http://", "omni_key"),
+        ("http://a b", "omni_key"),
+        ("ftp://127.0.0.1", "omni_key"),
+        ("http://127.0.0.1:1", "omni\nkey"),
+        ("http://127.0.0.1:1", "ключ"),
+    ],
+)
+def test_what_is_no_address_or_key_is_told_in_one_line(url: str, key: str) -> None:
+    result = CliRunner().invoke(omninode, [*SEND, "--url", url, "--api-key", key])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(("Error: 'http", "Error: 'nonsense'", "Error: 'ftp", "Error: The API key"))
+    assert result.stderr.count("\n") == 1

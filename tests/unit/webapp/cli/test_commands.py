@@ -13,8 +13,9 @@ from flask import Flask
 
 from tasks.errors import BridgeError, FieldError, ValidationFailed
 from webapp.cli import COMMANDS, omninode, register
-from webapp.cli.command import SessionCommand, sentence_of, translated
+from webapp.cli.command import SessionCommand, pass_session, sentence_of, translated
 from webapp.cli.deferred import Deferred
+from webapp.cli.session import Session
 
 
 def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -121,3 +122,13 @@ def test_an_unexpected_error_is_one_line_too() -> None:
     assert isinstance(problem, BridgeError)
     assert "\n" not in sentence_of(problem)
     assert "ValueError: two lines" in problem.detail
+
+
+def test_one_that_is_interrupted_says_so_by_its_exit_code() -> None:
+    @click.command(cls=SessionCommand)
+    @pass_session
+    def wait(_session: Session, /) -> None:
+        raise KeyboardInterrupt
+
+    result = CliRunner().invoke(wait)
+    assert (result.exit_code, result.stdout) == (130, "")

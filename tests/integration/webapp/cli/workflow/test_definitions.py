@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tasks.workflows.definition.document import BYTES
 from tests.integration.webapp.cli.conftest import Run
 from tests.integration.webapp.support import closed_port
 from webapp.cli.workflow.example import EXAMPLE
@@ -91,3 +92,15 @@ def test_what_can_not_be_stored_is_told_as_validate_tells_it(run: Run, api: dict
     file.write_text(EXAMPLE.replace("seconds: 1", "seconds: 2"))
     changed = run(f"workflow put {file} --version 1", **api)
     assert (changed.exit_code, "another content" in changed.stderr) == (1, True)
+
+
+def test_a_file_that_is_too_large_is_a_mistake_too(run: Run, api: dict[str, str], file: Path) -> None:
+    file.write_text("name: x\n#" + "x" * BYTES)
+    for line in ("", "--offline"):
+        result = run(f"workflow validate {line} {file}", **api)
+        assert result.exit_code == 2
+        assert f"{file}: /: " in result.stdout
+        assert str(BYTES) in result.stdout
+        told = orjson.loads(run(f"workflow validate --json {line} {file}", **api).stdout)
+        assert not told["valid"]
+        assert str(BYTES) in told["errors"][0]["detail"]

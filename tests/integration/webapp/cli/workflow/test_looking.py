@@ -39,6 +39,17 @@ def test_runs_are_listed(run: Run, db: Database) -> None:
     assert run("workflow list --state odd").exit_code == 2
 
 
+@pytest.mark.parametrize("listing", ["workflow list", "hooks list"])
+def test_no_time_is_too_early_or_too_late(run: Run, listing: str) -> None:
+    for since, until in (
+        ("0001-01-01", "9999-12-31T23:59:59-10:00"),
+        ("0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59"),
+        ("99999d", "0s"),
+    ):
+        result = run(f"{listing} --since {since} --until {until}")
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+
+
 def test_a_run_is_shown_as_a_tree_with_its_journal(run: Run, db: Database) -> None:
     run_id = put_run(db, ORDER, steps={"pay": PAID, "sure": ASKED}, input={"id": 7})
     shown = run(f"workflow show {run_id}").stdout
