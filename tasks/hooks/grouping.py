@@ -4,6 +4,9 @@ Group commit, as databases do it for their log (DeWitt et al., "Implementation T
 Systems", SIGMOD 1984). While one thread works, the others gather; when it is done, one of them leads the next
 round. A thread that comes alone waits for nobody.
 
+A round costs much however few are in it: a flush of the log, a statement's beginning and end, the way there and back.
+So where threads come in company, rounds begin some time apart. After a round of one nobody is held up.
+
 The last of a round leads it: it has the most time left, and the deadline of its work is the whole round's. Led by the
 first, a round that waited for a slow one would fail by the few moments that the first has left.
 """
@@ -11,6 +14,7 @@ first, a round that waited for a slow one would fail by the few moments that the
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -58,12 +62,15 @@ class _Turn(Generic[Item, Answer]):
 class Grouped(Generic[Item, Answer]):
     """Calls ``work`` with the items of up to ``most`` threads at a time; one call at a time.
 
-    ``work`` returns an answer for each item, in order. What it raises, each of the threads raises.
+    ``work`` returns an answer for each item, in order. What it raises, each of the threads raises. A call begins no
+    sooner than ``apart_s`` after one that was for several.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int) -> None:
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int, apart_s: float = 0.0) -> None:
         self._work = work
         self._most = most
+        self._apart_s = apart_s
+        self._next_at = float("-inf")
         self._lock = threading.Lock()
         self._waiting: deque[_Turn[Item, Answer]] = deque()
         self._led = False
@@ -109,8 +116,11 @@ class Grouped(Generic[Item, Answer]):
                 self._pass_on()
 
     def _lead(self, leader: _Turn[Item, Answer]) -> None:
+        self._let_gather(leader)
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        if len(group) > 1:
+            self._next_at = time.monotonic() + self._apart_s
         try:
             answers = self._work([turn.item for turn in group])
             for turn, answer in zip(group, answers, strict=True):
@@ -125,6 +135,18 @@ class Grouped(Generic[Item, Answer]):
         for turn in group:
             if turn is not leader:
                 turn.gate.release()
+
+    def _let_gather(self, leader: _Turn[Item, Answer]) -> None:
+        left_s = self._next_at - time.monotonic()
+        if left_s <= 0:
+            return
+        try:
+            time.sleep(left_s)
+        except BaseException:
+            with self._lock:
+                self._waiting.remove(leader)
+                self._pass_on()
+            raise
 
     def _pass_on(self) -> None:
         """Lets the last of the next round lead it. To be called under the lock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -75,6 +76,38 @@ def test_what_the_work_raises_each_of_the_group_raises_and_the_next_goes_on() ->
                 other.result(10)
         work.held = False
         assert pool.submit(grouped, 3, 10).result(10) == 6
+
+
+def test_after_a_round_of_several_the_next_begins_a_while_later_and_takes_all_that_came() -> None:
+    began_at: list[float] = []
+
+    def noted(items: Sequence[int]) -> list[int]:
+        began_at.append(time.monotonic())
+        return work(items)
+
+    work = Work(held=True)
+    grouped = Grouped(noted, 10, 0.5)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(grouped, 1, 10)]
+        work.began.acquire(timeout=10)
+        calls += [pool.submit(grouped, n, 10) for n in (2, 3)]
+        waiting_for(grouped, 2)
+        work.let.release()
+        work.began.acquire(timeout=10)
+        for _ in range(3):
+            work.let.release()
+        # Round two, of two, is over as soon as it was begun; what follows comes one by one.
+        calls += [pool.submit(grouped, n, 10) for n in (4, 5)]
+        assert [call.result(10) for call in calls] == [2, 4, 6, 8, 10]
+    assert sorted(work.calls[1]) == [2, 3]
+    assert sorted(work.calls[2]) == [4, 5]
+    assert began_at[2] - began_at[1] >= 0.5
+
+
+def test_after_a_round_of_one_nobody_is_held_up() -> None:
+    work = Work()
+    grouped = Grouped(work, 10, 60)
+    assert [grouped(n, 1) for n in range(3)] == [0, 2, 4]
 
 
 def test_who_can_wait_no_longer_gives_up_and_is_told_whether_it_was_begun() -> None:
@@ -196,6 +229,19 @@ gevent.sleep(0)
 assert isinstance(members[0].value, GaveUp) and members[0].value.begun, members[0].value
 let.set()
 assert gevent.spawn(call, 31).get(timeout=10) == 31
+
+let.clear()
+grouped = Grouped(work, 10, 0.5)
+members = [gevent.spawn(call, item) for item in (41, 42, 43)]
+gevent.sleep(0)
+let.set()
+gevent.joinall(members, timeout=10, raise_error=True)
+assert calls[-1] == [42, 43], calls
+leader, neighbour = gevent.spawn(call, 51), gevent.spawn(call, 52)
+gevent.sleep(0)
+leader.kill()                   # while it lets others gather
+assert neighbour.get(timeout=10) == 52
+assert calls[-1] == [52], calls
 """
 
 
