@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from tasks import correlation, timeouts
@@ -19,7 +19,6 @@ from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Claim = Callable[[Transaction, UUID], list[Hook]]
 # Of the lease: when it is renewed, how long the handlers of one hook may take, and when a process that still
 # hangs is ended. A handler that is told to stop at its limit leaves its worker the time to say so under the lease.
 _RENEW_AFTER = 0.2
@@ -48,27 +47,30 @@ class HookHandler:
 
     def handle_due(self, limit: int | None = None) -> int:
         """Claims and handles one batch of due hooks, at most ``limit`` or HOOK_BATCH_SIZE; returns how many."""
-        most = self._settings.hook_batch_size if limit is None else limit
-        return self._handle(lambda tx, token: store.claim_due(tx, token, most, self._settings.hook_lease_s))
+        token = new_id()
+        heard: list[Hook] = []
+        with self._db.transaction() as tx:
+            hooks = store.due(tx, self._settings.hook_batch_size if limit is None else limit)
+            if hooks:
+                registry.learn(tx)
+                unheard: list[Hook] = []
+                for hook in hooks:
+                    (heard if handlers_of(hook) else unheard).append(hook)
+                store.pass_unheard(tx, unheard)
+                store.claim(tx, heard, token, self._settings.hook_lease_s)
+        if heard:
+            self._run(heard, token)
+        return len(hooks)
 
     def handle_expired(self) -> int:
         """Claims and handles one hook whose worker is gone; returns 1, or 0 where there is none."""
         settings = self._settings
-        return self._handle(
-            lambda tx, token: store.claim_expired(tx, token, settings.hook_lease_s, settings.hook_max_attempts)
-        )
-
-    def _handle(self, claim: Claim) -> int:
         token = new_id()
         with self._db.transaction() as tx:
-            hooks = claim(tx, token)
+            hooks = store.claim_expired(tx, token, settings.hook_lease_s, settings.hook_max_attempts)
             if hooks:
                 registry.learn(tx)
-            unheard = not any(handlers_of(hook) for hook in hooks)
-            if hooks and unheard:
-                # Nobody's code is to run, so nothing can go wrong between claim and end: one commit for both.
-                store.complete(tx, hooks, token)
-        if not unheard:
+        if hooks:
             self._run(hooks, token)
         return len(hooks)
 

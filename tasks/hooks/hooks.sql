@@ -40,34 +40,72 @@ WHERE (source, delivery_id) IN (SELECT * FROM unnest(%(sources)s::text[], %(deli
 -- name: release_delivery_ids --
 UPDATE inbox SET delivery_id = NULL WHERE id = ANY(%(ids)s::uuid[])
 
--- name: claim_due --
--- received | retrying -> processing, oldest first; rows that another worker is claiming are passed over.
-WITH due AS (
-    SELECT id, state FROM inbox
-    WHERE state IN ('received', 'retrying') AND next_attempt_at <= now()
-    ORDER BY next_attempt_at
-    LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-), claimed AS (
+-- name: due --
+-- What may be handled now, oldest first, locked and told as it will be once claimed; rows that another worker holds are
+-- passed over.
+SELECT id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
+       attempt + 1 AS attempt, version + 1 AS version, body
+FROM inbox
+WHERE state IN ('received', 'retrying') AND next_attempt_at <= now()
+ORDER BY next_attempt_at
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED
+
+-- name: claim --
+-- received | retrying -> processing. One that was never tried, or is replayed, was received: its attempts count from 1.
+-- The guard names the other states, or the planner would read all that waits in inbox_due.
+WITH claimed AS (
     UPDATE inbox
     SET state = 'processing', attempt = attempt + 1, version = version + 1,
         lease_token = %(token)s, lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
-    FROM due
-    WHERE inbox.id = due.id
-    RETURNING inbox.id, source, family, event_type, action, resource, resource_id, environment, correlation_id,
-              attempt, version, body, due.state AS old_state
+    WHERE id = ANY(%(ids)s::uuid[]) AND state NOT IN ('processing', 'handled', 'dead')
+    RETURNING id, event_type, correlation_id, attempt, version
 ), told AS (
     INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
     SELECT gen_random_uuid(), 'hook', id::text, version, 'hook-state-changed',
            jsonb_build_object(
-               'hook_id', id, 'event_type', event_type, 'from', old_state, 'state', 'processing',
-               'attempt', attempt, 'reason', 'claimed'
+               'hook_id', id, 'event_type', event_type, 'from', CASE attempt WHEN 1 THEN 'received' ELSE 'retrying' END,
+               'state', 'processing', 'attempt', attempt, 'reason', 'claimed'
            ),
            correlation_id
     FROM claimed
 )
-SELECT id, source, family, event_type, action, resource, resource_id, environment, correlation_id, attempt, version, body
-FROM claimed
+SELECT count(*) AS count FROM claimed
+
+-- name: pass_unheard --
+-- received | retrying -> processing -> handled, where nobody's code is to run: nothing can go wrong between the two, so
+-- the row is written once and needs no lease; the journal tells both, in this order. The guard is as in claim.
+WITH rows AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS row (id uuid, claimed uuid, handled uuid, told_body jsonb)
+), done AS (
+    UPDATE inbox
+    SET state = 'handled', attempt = attempt + 1, version = version + 2,
+        error_code = NULL, error = NULL, finished_at = clock_timestamp()
+    FROM rows
+    WHERE inbox.id = rows.id AND state NOT IN ('processing', 'handled', 'dead')
+    RETURNING inbox.id, claimed, handled, version, attempt, family, event_type, correlation_id,
+              coalesce(told_body, body) AS body
+), told AS (
+    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
+    SELECT event.id, 'hook', done.id::text, event.version, event.type,
+           jsonb_build_object('hook_id', done.id, 'attempt', attempt) || event.payload, correlation_id
+    FROM done CROSS JOIN LATERAL (
+        VALUES (
+            claimed, done.version - 1, 'hook-state-changed', jsonb_build_object(
+                'event_type', event_type, 'from', CASE attempt WHEN 1 THEN 'received' ELSE 'retrying' END,
+                'state', 'processing', 'reason', 'claimed'
+            )
+        ), (
+            handled, done.version, CASE family WHEN 'hook' THEN 'hook-state-changed' ELSE event_type END,
+            '{"from": "processing", "state": "handled"}'::jsonb || CASE family
+                WHEN 'hook' THEN jsonb_build_object('event_type', event_type)
+                ELSE jsonb_build_object('family', family) || body
+            END
+        )
+    ) AS event (id, version, type, payload)
+    ORDER BY event.version
+)
+SELECT count(*) AS count FROM done
 
 -- name: claim_expired --
 -- processing -> processing: one row whose worker is gone, alone, so that a poison row takes no neighbour with it.

@@ -76,10 +76,25 @@ def release_delivery_ids(tx: Transaction, ids: Sequence[UUID]) -> None:
     tx.execute(QUERIES["release_delivery_ids"], {"ids": list(ids)})
 
 
-def claim_due(tx: Transaction, token: UUID, limit: int, lease_s: float) -> list[Hook]:
-    """Takes up to ``limit`` due rows under a lease: received or retrying → processing."""
-    rows = tx.all(QUERIES.prepared("claim_due"), {"token": token, "limit": limit, "lease_s": lease_s})
-    return [Hook(**row) for row in rows]
+def due(tx: Transaction, limit: int) -> list[Hook]:
+    """Up to ``limit`` due rows as they will be once they are claimed; they are this transaction's until it ends."""
+    return [Hook(**row) for row in tx.all(QUERIES.prepared("due"), {"limit": limit})]
+
+
+def claim(tx: Transaction, hooks: Sequence[Hook], token: UUID, lease_s: float) -> None:
+    """Takes rows that ``due`` gave under a lease: received or retrying → processing."""
+    if hooks:
+        tx.execute(QUERIES["claim"], {"ids": [hook.id for hook in hooks], "token": token, "lease_s": lease_s})
+
+
+def pass_unheard(tx: Transaction, hooks: Sequence[Hook]) -> None:
+    """received or retrying → processing → handled at once, for rows that ``due`` gave and nobody's code is to handle.
+
+    The journal tells both changes, as ``claim`` and ``complete`` would.
+    """
+    if hooks:
+        text = orjson.dumps([_passed(hook) for hook in hooks]).decode()
+        tx.execute(QUERIES["pass_unheard"], {"rows": text})
 
 
 def claim_expired(tx: Transaction, token: UUID, lease_s: float, max_attempts: int) -> list[Hook]:
@@ -184,6 +199,13 @@ def _row(delivery: Delivery) -> dict[str, Any]:
     }
     if may_hold_secrets(body):
         row["told_body"] = redact(hook.body())
+    return row
+
+
+def _passed(hook: Hook) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": hook.id, "claimed": new_id(), "handled": new_id()}
+    if hook.family != mapping.GENERIC and may_hold_secrets(orjson.dumps(hook.body)):
+        row["told_body"] = redact(hook.body)
     return row
 
 

@@ -103,7 +103,9 @@ ROW = orjson.dumps(
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("tasks.hooks", "hooks.sql", "accept", {"rows": ROW, "wait": "250ms"}),
     ("tasks.hooks", "hooks.sql", "known_deliveries", {"sources": ["svc-1"], "delivery_ids": ["d-1"], "window_s": 60}),
-    ("tasks.hooks", "hooks.sql", "claim_due", {"limit": 50, "token": ID, "lease_s": 15.0}),
+    ("tasks.hooks", "hooks.sql", "due", {"limit": 50}),
+    ("tasks.hooks", "hooks.sql", "claim", {"ids": [ID], "token": ID, "lease_s": 15.0}),
+    ("tasks.hooks", "hooks.sql", "pass_unheard", {"rows": ROW}),
     ("tasks.hooks", "hooks.sql", "claim_expired", {"token": ID, "lease_s": 15.0, "max_attempts": 5}),
     ("tasks.hooks", "hooks.sql", "complete", {"rows": ROW, "token": ID}),
     ("tasks.hooks", "hooks.sql", "bury_expired", {"max_attempts": 5, "limit": 100, "error_code": "x", "error": "x"}),

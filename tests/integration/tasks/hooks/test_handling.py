@@ -57,6 +57,12 @@ def _expire_leases(db: Database) -> None:
         tx.execute("UPDATE inbox SET lease_until = now() - interval '1 second' WHERE state = 'processing'")
 
 
+def _claim(tx: Transaction, token: UUID, limit: int) -> list[Hook]:
+    hooks = store.due(tx, limit)
+    store.claim(tx, hooks, token, 15)
+    return hooks
+
+
 def _check_journal(hooks: HookService, hook_id: UUID) -> list[str]:
     """The states that the journal tells, after a look at versions and at the chart."""
     journal = hooks.get(hook_id)["journal"]
@@ -85,6 +91,44 @@ def test_a_handled_lifecycle_hook_tells_its_familys_event(hooks: HookService, ha
     handler.handle_due()
     last = hooks.get(hook_id)["journal"][-1]
     assert (last["event_type"], last["payload"]["resource_id"]) == ("service-startup", "svc-1")
+
+
+@pytest.mark.parametrize(("resource", "action"), [("order", "paid"), ("service", "startup")])
+def test_what_nobody_handles_is_told_as_what_somebody_handles(
+    hooks: HookService, handler: HookHandler, resource: str, action: str
+) -> None:
+    def told(hook_id: UUID) -> list[tuple[int, str, dict[str, object]]]:
+        rows = hooks.get(hook_id)["journal"]
+        assert len({row["event_id"] for row in rows}) == len(rows)
+        return [(row["version"], row["event_type"], {**row["payload"], "hook_id": None}) for row in rows]
+
+    hook = NewHook("svc", action, resource, "1", data={"load": 0.42, "nested": [{"api_key": "k-1"}]})
+    heard = hooks.accept(hook).hook_id
+    handler.handle_due()
+    registry._handlers.clear()
+    other, unheard = hooks.accept(_hook()).hook_id, hooks.accept(hook).hook_id
+    assert handler.handle_due() == 2
+    assert hooks.get(unheard)["state"] == "handled"
+    assert told(unheard) == told(heard)
+    assert "k-1" not in str(told(unheard))
+    assert _check_journal(hooks, unheard) == _check_journal(hooks, other) == ["received", "processing", "handled"]
+    hooks.replay(unheard)
+    handler.handle_due()
+    assert _check_journal(hooks, unheard)[3:] == ["received", "processing", "handled"]
+
+
+def test_a_failed_hook_that_nobody_handles_any_more_is_handled(
+    hooks: HookService, handler: HookHandler, db: Database
+) -> None:
+    hook_id = hooks.accept(_hook("fail")).hook_id
+    handler.handle_due()
+    registry._handlers.clear()
+    _make_due(db)
+    assert handler.handle_due() == 1
+    hook = hooks.get(hook_id)
+    assert (hook["state"], hook["attempt"], hook["error"]) == ("handled", 2, None)
+    assert [a["outcome"] for a in hook["attempts"]] == ["retrying", "handled"]
+    assert _check_journal(hooks, hook_id) == ["received", "processing", "retrying", "processing", "handled"]
 
 
 def test_bad_hooks_have_an_end_of_their_own_and_good_ones_are_not_held_up(
@@ -124,7 +168,7 @@ def test_dead_after_the_last_attempt_then_replayed(
 def test_a_dead_workers_hook_is_handled_by_another(hooks: HookService, handler: HookHandler, db: Database) -> None:
     hook_id = hooks.accept(_hook()).hook_id
     with db.transaction() as tx:
-        assert store.claim_due(tx, new_id(), 10, 15)
+        assert _claim(tx, new_id(), 10)
     assert handler.handle_due() == 0
     assert handler.handle_expired() == 0
     _expire_leases(db)
@@ -140,7 +184,7 @@ def test_a_poison_hook_is_buried_and_its_neighbours_lose_nothing(
     for attempt in range(settings.hook_max_attempts):
         with db.transaction() as tx:
             claim = (
-                store.claim_due(tx, new_id(), 1, 15)
+                _claim(tx, new_id(), 1)
                 if attempt == 0
                 else store.claim_expired(tx, new_id(), 15, settings.hook_max_attempts)
             )
@@ -160,7 +204,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(hooks: HookService, handle
     hook_id = hooks.accept(_hook()).hook_id
     stale = new_id()
     with db.transaction() as tx:
-        claimed = store.claim_due(tx, stale, 10, 15)
+        claimed = _claim(tx, stale, 10)
     _expire_leases(db)
     assert handler.handle_expired() == 1
 
@@ -181,7 +225,7 @@ def test_when_one_of_a_batch_lost_its_lease_the_others_are_handled(
     ids = [hooks.accept(_hook()).hook_id for _ in range(3)]
     token = new_id()
     with db.transaction() as tx:
-        claimed = store.claim_due(tx, token, 10, 15)
+        claimed = _claim(tx, token, 10)
         tx.execute("UPDATE inbox SET lease_token = %(t)s WHERE id = %(id)s", {"t": new_id(), "id": ids[1]})
     handler._run(claimed, token)
     assert sorted(_effects_of(db)) == [ids[0], ids[2]]
@@ -258,7 +302,7 @@ def test_the_sweeper_finds_what_waits_without_a_message(hooks: HookService, db: 
     assert waiting(60) == {"due": False, "expired": False}
     assert waiting(0) == {"due": True, "expired": False}
     with db.transaction() as tx:
-        store.claim_due(tx, new_id(), 10, 15)
+        _claim(tx, new_id(), 10)
     _expire_leases(db)
     assert waiting(0) == {"due": False, "expired": True}
 

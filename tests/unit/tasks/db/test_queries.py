@@ -9,9 +9,9 @@ from tasks.db.queries import Queries
 
 def test_blocks_are_split_by_name() -> None:
     queries = Queries("tasks.hooks", "hooks.sql")
-    assert "claim_due" in queries.names()
-    assert queries["claim_due"].startswith("-- received")
-    assert "claim_expired" not in queries["claim_due"]
+    assert "claim" in queries.names()
+    assert queries["claim"].startswith("-- received")
+    assert "json_to_recordset" not in queries["claim"]
 
 
 def test_a_wrong_name_is_told_with_its_file() -> None:
