@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tasks import demo
 from tasks.db.pool import Database
 from tasks.ids import new_id
 from tasks.queue.app import create_celery
@@ -84,7 +85,11 @@ def test_runs_of_workflows_agree_and_a_lost_change_of_a_step_is_found(
 ) -> None:
     app = create_celery(settings, role="test")
     bench = Workbench(app)
-    fib = {"kind": "task", "with": {"task": "demo.fib", "args": {"n": "${{ item }}"}}, "retry": {"max_attempts": 1}}
+    fib = {
+        "kind": "task",
+        "with": {"task": demo.fib.name, "args": {"n": "${{ item }}"}},
+        "retry": {"max_attempts": 1},
+    }
     run_id = bench.submit(
         {"key": "told", "kind": "emit", "with": {"event": "order-done"}},
         {"key": "each", "kind": "map", "with": {"over": [1, "none"], "step": fib, "on_item_failure": "collect"}},
