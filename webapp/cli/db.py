@@ -17,7 +17,7 @@ def group() -> None:
 @group.command()
 @pass_session
 def upgrade(session: Session, /) -> None:
-    """Apply the migrations that are missing. Safe to run at any time, any number of times at once."""
+    """Apply the migrations that are missing. Safe to run at any time, also several times at once."""
     applied = migrate(session.settings.database_url)
     if session.as_json:
         session.out.json({"applied": applied})
@@ -31,7 +31,7 @@ def upgrade(session: Session, /) -> None:
 @group.command("status")
 @pass_session
 def show_status(session: Session, /) -> None:
-    """List the migrations and when each was applied. Exits with 1 where one is missing."""
+    """List the migrations and when each was applied. Exits with 1 if one is missing."""
     migrations = status(session.settings.database_url)
     pending = [migration.name for migration in migrations if migration.applied_at is None]
     if session.as_json:

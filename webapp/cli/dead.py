@@ -61,7 +61,7 @@ def replay(session: Session, /, **choice: Any) -> None:
 @confirmed("Dropped hooks can't be replayed any more. Go on?")
 @pass_session
 def drop(session: Session, /, **choice: Any) -> None:
-    """Give dead hooks up: remove them from the inbox (the journal keeps their history)."""
+    """Give up on dead hooks: remove them from the inbox (the journal keeps their history)."""
     _act(session, "drop", "hook-dropped", "dropped", **choice)
 
 

@@ -57,7 +57,7 @@ def list_keys(session: Session, /) -> None:
 @click.argument("which", metavar="ID_OR_PREFIX")
 @pass_session
 def revoke(session: Session, /, which: str) -> None:
-    """End a key for good. Running processes may know it for ten more seconds."""
+    """Revoke a key for good. Running processes may know it for ten more seconds."""
     record = session.access.revoke(which)
     if session.as_json:
         session.out.json(record)

@@ -12,13 +12,13 @@ from webapp.cli.session import Session
 
 @click.group("limits", cls=SessionGroup)
 def group() -> None:
-    """Addresses that are slowed down for a day, since their logins failed."""
+    """Addresses that are slowed down for a day because their logins failed."""
 
 
 @group.command("list")
 @pass_session
 def list_limits(session: Session, /) -> None:
-    """List the addresses, and the part of each limit that is left to them."""
+    """List the addresses, and the share of each limit that they still have."""
     found = penalties.read(session.runtime.redis())
     items = [{"address": address, "limits": f"1/{divisor}"} for address, divisor in sorted(found.items())]
     if session.as_json:
@@ -31,7 +31,7 @@ def list_limits(session: Session, /) -> None:
 @click.argument("address")
 @pass_session
 def lift(session: Session, /, address: str) -> None:
-    """Give ADDRESS its whole limits again. Running processes know it within two seconds."""
+    """Give ADDRESS its full limits back. Running processes know it within two seconds."""
     if not penalties.lift(session.runtime.redis(), address):
         raise NotFound(f"{address} is not slowed down.")
     session.audit("limit-lifted", f"address {address}")

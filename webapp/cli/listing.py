@@ -43,7 +43,7 @@ class Moment(click.ParamType[datetime]):
 def paged(function: Function) -> Function:
     """Adds ``--limit`` and ``--cursor``."""
     limit = click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=20, show_default=True)
-    cursor = click.option("--cursor", help="Where the page begins: printed at the end of the page before.")
+    cursor = click.option("--cursor", help="Where the page begins: printed at the end of the previous page.")
     return limit(cursor(function))
 
 

@@ -25,7 +25,7 @@ def group() -> None:
 @group.command()
 @pass_session
 def verify(session: Session, /) -> None:
-    """Read every topic from its beginning and check each envelope. Exits with 1 where one is not valid."""
+    """Read every topic from its beginning and check each envelope. Exits with 1 if one is not valid."""
     counts: Counter[str] = Counter()
     faults: list[dict[str, object]] = []
     with BridgeTopics(session.settings) as topics:

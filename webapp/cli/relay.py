@@ -18,7 +18,7 @@ def group() -> None:
 @group.command()
 @pass_session
 def status(session: Session, /) -> None:
-    """Show how far the relay is, how fast it goes, and what it complains of."""
+    """Show how far the relay is, how fast it goes, and what troubles it."""
     found = session.relay.status()
     if session.as_json:
         session.out.json(found)
@@ -36,13 +36,13 @@ def replay(session: Session, /, from_id: int) -> None:
 
 
 @group.command()
-@click.option("--to", "to_id", type=click.IntRange(1), help="Pass over everything up to and with this journal id.")
-@click.option("--count", type=click.IntRange(1), help="Pass over the next so many rows.")
+@click.option("--to", "to_id", type=click.IntRange(1), help="Skip everything up to and including this journal id.")
+@click.option("--count", type=click.IntRange(1), help="Skip this many rows.")
 @click.option("--reason", required=True, help="Why; it is kept in the journal.")
 @confirmed("What is passed over never comes to Kafka. Go on?")
 @pass_session
 def skip(session: Session, /, to_id: int | None, count: int | None, reason: str) -> None:
-    """Pass over rows that Kafka can't take. They stay in the journal."""
+    """Skip rows that Kafka can't take. They stay in the journal."""
     if (to_id is None) == (count is None):
         raise click.UsageError("Give --to or --count.")
     _write(session, session.relay.skip(to_id, count, reason))

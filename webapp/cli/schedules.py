@@ -45,10 +45,10 @@ def list_schedules(session: Session, /, **query: Any) -> None:
 @click.option("--starts", "starts_at", type=Moment(forward=True), help="No tick before: 2h, or a time.")
 @click.option("--ends", "ends_at", type=Moment(forward=True), help="No tick after: 90d, or a time.")
 @click.option("--jitter", "jitter_s", type=int, metavar="SECONDS", help="Each run begins later by a part of it.")
-@click.option("--catch-up", type=click.Choice(CATCH_UPS), help="What becomes of missed ticks. [default: skip]")
-@click.option("--catch-up-limit", type=int, help="With --catch-up all: at most so many. [default: 100]")
+@click.option("--catch-up", type=click.Choice(CATCH_UPS), help="What happens to missed ticks. [default: skip]")
+@click.option("--catch-up-limit", type=int, help="With --catch-up all: at most this many. [default: 100]")
 @click.option("--grace", "grace_s", type=int, metavar="SECONDS", help="Later than this is missed. [default: 60]")
-@click.option("--overlap", type=click.Choice(OVERLAPS), help="While the run before is open. [default: allow]")
+@click.option("--overlap", type=click.Choice(OVERLAPS), help="If the previous run is still open. [default: allow]")
 @pass_session
 def add(session: Session, /, **options: Any) -> None:
     """Make a schedule called NAME, active from now on."""
@@ -61,7 +61,7 @@ def add(session: Session, /, **options: Any) -> None:
 @WHICH
 @pass_session
 def show(session: Session, /, which: str) -> None:
-    """Show a schedule, its next ticks, and what became of the last ones."""
+    """Show a schedule, its next ticks, and the outcome of the last ones."""
     row = session.schedules.get(which_of(which))
     write(session, row, _SHOWN)
     if not session.as_json:
@@ -76,7 +76,7 @@ def show(session: Session, /, which: str) -> None:
 @click.option("--idempotency-key", help="A repeat with the same key is the same run.")
 @pass_session
 def trigger(session: Session, /, which: str, idempotency_key: str | None) -> None:
-    """Begin its workflow now, beside the clock."""
+    """Begin a run of its workflow now, besides its ticks."""
     run = session.schedules.trigger(which_of(which), idempotency_key)
     session.audit("schedule-triggered", f"{which[:100]} run {run.run_id}")
     if session.as_json:

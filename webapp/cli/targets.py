@@ -106,7 +106,7 @@ def steering(noun: str, service: Callable[[Session], Steered]) -> tuple[click.Co
         return act
 
     return (
-        command("pause", "paused", f"Keep a {noun} from beginning anything."),
-        command("resume", "resumed", f"Let a {noun} that was paused go on from now."),
-        command("remove", "removed", f"Remove a {noun}; its runs go on."),
+        command("pause", "paused", f"Stop a {noun} from beginning runs until it is resumed."),
+        command("resume", "resumed", f"Let a paused {noun} continue from now."),
+        command("remove", "removed", f"Remove a {noun}; runs that it began continue."),
     )

@@ -47,8 +47,8 @@ def list_topics(session: Session, /) -> None:
 
 @group.command()
 @click.argument("names", nargs=-1)
-@click.option("--from-beginning", is_flag=True, help="Show first what is there already.")
-@click.option("--max", "most", type=click.IntRange(1), help="End after so many messages.")
+@click.option("--from-beginning", is_flag=True, help="First show what is already there.")
+@click.option("--max", "most", type=click.IntRange(1), help="End after this many messages.")
 @pass_session
 def tail(session: Session, /, names: tuple[str, ...], from_beginning: bool, most: int | None) -> None:
     """Watch topics live, a line for each message. Ends with Ctrl-C.

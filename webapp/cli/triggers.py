@@ -39,11 +39,11 @@ def list_triggers(session: Session, /, **query: Any) -> None:
 @target
 @click.option("--type", "event_types", multiple=True, help="Such as invoice.* or service-error; may be repeated.")
 @click.option("--family", "families", multiple=True, help="Such as service_lifecycle; may be repeated.")
-@click.option("--source", "sources", multiple=True, help="Who told; may be repeated.")
+@click.option("--source", "sources", multiple=True, help="The sender; may be repeated.")
 @click.option("--filter", "filter", help="An expression over `hook`, such as: hook.data.total > 100")
 @pass_session
 def add(session: Session, /, **options: Any) -> None:
-    """Make a trigger called NAME. Every hook that comes after it meets it."""
+    """Make a trigger called NAME. It sees every hook that is accepted from now on."""
     row = session.triggers.create(given(options), session.actor)
     session.audit("trigger-created", f"{row['id']} {row['name']}")
     say(session, row, "active")
@@ -53,7 +53,7 @@ def add(session: Session, /, **options: Any) -> None:
 @WHICH
 @pass_session
 def show(session: Session, /, which: str) -> None:
-    """Show a trigger, and what became of the last hooks that it matched."""
+    """Show a trigger, and the outcome of the last hooks that it matched."""
     row = session.triggers.get(which_of(which))
     write(session, row, _SHOWN)
     if not session.as_json:

@@ -25,7 +25,7 @@ _RETRY = {"Retry-After": "2"}
 @blueprint.response(200, schemas.HealthSchema())
 @blueprint.alt_response(503, schema=schemas.HealthSchema(), description="PostgreSQL is down")
 def health() -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Tell how the service is
+    """Show the health of the service
 
     Each dependency is `healthy`, `degraded` or `unhealthy`. Without PostgreSQL nothing can be accepted: 503. Without
     Redis or Kafka hooks are accepted and wait: `degraded`, 200. Answers within two seconds.
@@ -46,7 +46,7 @@ def health() -> tuple[dict[str, Any], int, dict[str, str]]:
 @unlimited
 @blueprint.response(200, schemas.LiveSchema())
 def live() -> dict[str, str]:
-    """Tell that the process answers
+    """Check that the process answers
 
     Asks nothing of anyone: a process that fails here should be restarted.
     """
@@ -59,7 +59,7 @@ def live() -> dict[str, str]:
 @blueprint.response(200, schemas.ReadySchema())
 @blueprint.alt_response(503, schema=schemas.ReadySchema(), description="Not ready")
 def ready() -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Tell whether requests would be accepted
+    """Check whether requests would be accepted
 
     PostgreSQL answers. While it does not, send requests elsewhere.
     """

@@ -48,7 +48,7 @@ class HookSchema(Schema):
 
         unknown = RAISE
 
-    source = _name("Who tells: the service or tool that posts.", "billing-api")
+    source = _name("The service or tool that posts the event.", "billing-api")
     action = _name("What happened.", "startup")
     resource = _name("What kind of thing it happened to.", "service")
     resource_id = _name("Which one.", "billing-api-7f9c")
@@ -72,7 +72,7 @@ class HookSchema(Schema):
         keys=fields.String(),
         load_default=dict,
         metadata={
-            "description": "Whatever else the sender tells. Text can't hold the NUL character (PostgreSQL), "
+            "description": "Anything else that the sender adds. Text can't hold the NUL character (PostgreSQL), "
             "integers are at most 64 bits wide.",
             "example": {"port": 8080},
         },

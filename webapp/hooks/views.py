@@ -21,7 +21,7 @@ from webapp.json_provider import dumps
 from webapp.paging import cursor_of, next_link, times_of
 from webapp.services import of, services
 
-blueprint = ApiBlueprint("hooks", description="Webhooks: accepted durably, handled by workers, told on Kafka.")
+blueprint = ApiBlueprint("hooks", description="Webhooks: accepted durably, handled by workers, announced on Kafka.")
 
 _HOOK_EXAMPLE = {
     "source": "billing-api",

@@ -32,7 +32,7 @@ class NewEndpointSchema(Schema):
         values=fields.String(validate=validate.OneOf(TIERS)),
         metadata={"description": "Tiers of models that have another than the endpoint's."},
     )
-    provider = name_field("Whom its executions are recorded under; by default the kind.")
+    provider = name_field("The provider recorded with its executions; by default the kind.")
     secret = fields.String(
         validate=Whole(r"^[A-Z][A-Z0-9_]{0,62}$", error="must be the NAME of a secret"),
         metadata={"description": "NAME of the key, which OMNINODE_SECRET_NAME holds where the lab runs."},
@@ -68,7 +68,7 @@ class EndpointSchema(Schema):
     circuit_until = fields.DateTime(required=True, format="iso", allow_none=True)
     paused_until = fields.DateTime(required=True, format="iso", allow_none=True)
     calls = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Under way now; null where Redis does not say."}
+        required=True, allow_none=True, metadata={"description": "Under way now; null if Redis does not answer."}
     )
     model_count = fields.Integer(required=True)
     created_at = fields.DateTime(required=True, format="iso")
@@ -105,7 +105,7 @@ class ModelSchema(Schema):
     """A model that may be asked."""
 
     model = fields.String(required=True)
-    available = fields.Boolean(required=True, metadata={"description": "Whether one of its endpoints takes calls."})
+    available = fields.Boolean(required=True, metadata={"description": "Whether one of its endpoints accepts calls."})
     endpoints = fields.List(fields.Nested(ModelPlaceSchema), required=True)
 
 
@@ -139,7 +139,7 @@ class PerformanceSchema(Schema):
     success_rate = fields.Float(
         required=True,
         allow_none=True,
-        metadata={"description": "Of those that were let finish: not `abandoned`, not `cancelled`."},
+        metadata={"description": "Of the attempts that could finish: not `abandoned`, not `cancelled`."},
     )
     escalations = fields.Integer(required=True)
     latency_ms = fields.Nested(QuantilesSchema, required=True)

@@ -28,7 +28,7 @@ def list_models() -> dict[str, Any]:
 @require("metrics:read")
 @blueprint.response(200, schemas.LabHealthSchema())
 def lab_health() -> dict[str, Any]:
-    """Tell how the lab is
+    """Show the health of the lab
 
     Each endpoint by its last health check, with its circuit and the calls under way.
     """

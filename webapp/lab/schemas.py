@@ -69,12 +69,14 @@ class ExecuteSchema(QuestionSchema):
     """A question, and how the model is chosen."""
 
     model = name_field("This model, and no other unless `fallback` is given.")
-    tier = fields.String(validate=validate.OneOf(TIERS), metadata={"description": "Where the choice begins."})
+    tier = fields.String(
+        validate=validate.OneOf(TIERS), metadata={"description": "The tier in which the choice begins."}
+    )
     max_latency_ms = fields.Float(validate=validate.Range(0.001))
     max_cost_usd = fields.Float(validate=validate.Range(0))
     min_quality = fields.Float(validate=validate.Range(0, 1))
     fallback = fields.String(
-        validate=validate.OneOf(FALLBACKS), metadata={"description": "Who is asked next when one fails."}
+        validate=validate.OneOf(FALLBACKS), metadata={"description": "Which model is asked next when one fails."}
     )
     timeout_s = fields.Float(
         load_default=60.0,
@@ -96,7 +98,7 @@ class CompareSchema(QuestionSchema):
     timeout_s = fields.Float(
         load_default=60.0,
         validate=validate.Range(0.001, SYNC_TIMEOUT_S),
-        metadata={"description": "Whoever has not answered by then does not count."},
+        metadata={"description": "A model that has not answered by then does not count."},
     )
     async_ = fields.Boolean(data_key="async", load_default=False, metadata={"description": "Answer 202 at once."})
 

@@ -101,9 +101,9 @@ class RecommendationQuerySchema(Schema):
         load_default="7d", validate=Whole(LENGTH, error="must be a length such as 15m, 24h or 30d")
     )
     explore = fields.Boolean(
-        load_default=False, metadata={"description": "Let the choice try others than the best one, too."}
+        load_default=False, metadata={"description": "Sometimes choose another model than the best one."}
     )
-    seed = fields.Integer(metadata={"description": "The same seed explores in the same way."})
+    seed = fields.Integer(metadata={"description": "The same seed makes the same choice."})
 
 
 class RegressionQuerySchema(Schema):

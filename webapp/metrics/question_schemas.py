@@ -49,10 +49,10 @@ class FiguresSchema(Schema):
     quality_score = _number()
     quality_count = fields.Integer(required=True)
     user_satisfaction = _number()
-    cost_usd = _number(metadata={"description": "The sum of what is known; null where nothing is."})
+    cost_usd = _number(metadata={"description": "The sum of what is known; null if nothing is."})
     priced_count = fields.Integer(required=True)
     unpriced_count = fields.Integer(
-        required=True, metadata={"description": "Executions without a cost of their own and without a price."}
+        required=True, metadata={"description": "Executions with neither a cost of their own nor a price."}
     )
     retries = fields.Integer(required=True)
     escalations = fields.Integer(required=True)
@@ -62,7 +62,7 @@ class PerformanceItemSchema(FiguresSchema):
     """One group, named by what was grouped by."""
 
     model = fields.String()
-    provider = fields.String(metadata={"description": "Empty where executions did not tell it."})
+    provider = fields.String(metadata={"description": "Empty if the executions did not name it."})
     task_type = fields.String()
     model_tier = fields.String()
     environment = fields.String()
@@ -238,7 +238,7 @@ class RegressionSchema(Schema):
     metric = fields.String(required=True, validate=validate.OneOf(METRICS))
     stretch = fields.String(required=True, validate=validate.OneOf(["hour", "day"]))
     state = fields.String(required=True, validate=validate.OneOf(STATES))
-    since = _moment(metadata={"description": "When the stretch of time began that showed it."})
+    since = _moment(metadata={"description": "The beginning of the period that showed it."})
     detected_at = _moment()
     baseline = fields.Float(required=True)
     current = fields.Float(required=True)

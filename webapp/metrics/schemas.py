@@ -77,7 +77,7 @@ class ExecutionSchema(Schema):
         allow_none=True,
         load_default=None,
         validate=validate.Range(0, MAX_COST_USD),
-        metadata={"description": "What it cost; where it is not given, the price table tells."},
+        metadata={"description": "What it cost; by default the price table says."},
     )
     metadata = fields.Dict(keys=fields.String(), load_default=dict)
 
@@ -99,7 +99,9 @@ class RecordedSchema(Schema):
     index = fields.Integer(required=True)
     id = fields.String(required=True, metadata={"description": "Its `execution_id`."})
     status = fields.Integer(required=True, metadata={"example": 202})
-    duplicate = fields.Boolean(required=True, metadata={"description": "It was recorded before, and counts as then."})
+    duplicate = fields.Boolean(
+        required=True, metadata={"description": "It was recorded before; the repeat does not count."}
+    )
 
 
 class RefusedSchema(Schema):
@@ -117,7 +119,7 @@ class RefusedSchema(Schema):
 class RecordedBatchSchema(Schema):
     """What became of each execution, by its place; and the batch, whose state says whether the rollups hold it."""
 
-    batch_id = fields.UUID(required=True, allow_none=True, metadata={"description": "Null where nothing was new."})
+    batch_id = fields.UUID(required=True, allow_none=True, metadata={"description": "Null if nothing was new."})
     successes = fields.List(fields.Nested(RecordedSchema), required=True)
     errors = fields.List(fields.Nested(RefusedSchema), required=True)
 

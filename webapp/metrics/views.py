@@ -18,7 +18,9 @@ from webapp.metrics.reading import Batch, read_batch
 from webapp.problems import as_item
 from webapp.services import of, services
 
-blueprint = ApiBlueprint("executions", description="Model executions: recorded durably, rolled up, told on Kafka.")
+blueprint = ApiBlueprint(
+    "executions", description="Model executions: recorded durably, rolled up, announced on Kafka."
+)
 
 # Ten thousand rows take longer than one; a client that sends so many waits for it.
 WITHIN_S = 10.0
@@ -69,8 +71,8 @@ def install(app: Flask) -> None:
 def post_executions() -> Response:
     """Record model executions
 
-    Up to 10,000, `Content-Encoding: gzip` allowed. An execution that is not valid fails alone. What succeeded is
-    stored durably when the answer comes, and in the rollups soon after; a repeat of an `execution_id` counts once.
+    Up to 10,000, `Content-Encoding: gzip` allowed. An execution that is not valid fails alone. The others are durable
+    when the answer comes, and in the rollups soon after; an `execution_id` counts once.
     """
     settings = services().settings
     raw = body.read_raw(request, encodings=ENCODINGS)

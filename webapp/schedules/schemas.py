@@ -47,12 +47,12 @@ class ScheduleChangeSchema(TargetSchema):
     jitter_s = fields.Integer(
         strict=True,
         validate=validate.Range(0, LONGEST_JITTER_S),
-        metadata={"description": "Each tick's run begins later by a part of it."},
+        metadata={"description": "Each run begins later by a random part of it."},
     )
     catch_up = fields.String(
         validate=validate.OneOf(CATCH_UPS),
         metadata={
-            "description": "Of ticks that nobody was there for: `skip` them (the last one runs where it is less than "
+            "description": "What happens to missed ticks: `skip` them (the last one runs if it is less than "
             "`grace_s` late), `one` run for all, or `all` of them, the last `catch_up_limit` at most."
         },
     )
@@ -60,7 +60,7 @@ class ScheduleChangeSchema(TargetSchema):
     grace_s = fields.Integer(strict=True, validate=validate.Range(0, LONGEST_GRACE_S))
     overlap = fields.String(
         validate=validate.OneOf(OVERLAPS),
-        metadata={"description": "`skip` passes a tick over while the run before is still open."},
+        metadata={"description": "`skip` skips a tick while the previous run is still open."},
     )
 
 
@@ -92,7 +92,7 @@ class ShownScheduleSchema(ShownTargetSchema):
     grace_s = fields.Integer(required=True)
     overlap = fields.String(required=True, validate=validate.OneOf(OVERLAPS))
     next_tick = moment("The tick to come; null unless it is active.")
-    last_tick = moment("The last tick that it came to.")
+    last_tick = moment("The last tick that was due.")
     last_run_id = fields.UUID(required=True, allow_none=True)
 
 

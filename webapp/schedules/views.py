@@ -37,7 +37,7 @@ _EXAMPLE = {
 def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a schedule
 
-    It is active from now on. Every mistake is told at once.
+    It is active from now on. All mistakes are reported at once.
     """
     row = changed(services().schedules.create, given, code="schedule-created", path=_PATH)
     return row, 201, {"Location": row["links"]["self"]}
@@ -51,7 +51,7 @@ def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
 def list_schedules(query: dict[str, Any]) -> dict[str, Any]:
     """List schedules
 
-    By name; of a state, of a workflow.
+    By name; all, or those in a state or of a workflow.
     """
     page = services().schedules.list(
         state=query.get("state"), workflow=query.get("workflow"), limit=query["limit"], cursor=cursor_of(query, 1)
@@ -66,7 +66,7 @@ def list_schedules(query: dict[str, Any]) -> dict[str, Any]:
 def show(which: str) -> dict[str, Any]:
     """Show a schedule
 
-    With its next five ticks, and what became of its last twenty.
+    With its next five ticks, and the outcome of its last twenty.
     """
     return with_links(services().schedules.get(which_of(which)), _PATH)
 
@@ -79,7 +79,7 @@ def show(which: str) -> dict[str, Any]:
 def change(given: dict[str, Any], which: str) -> dict[str, Any]:
     """Change a schedule
 
-    Fields that are left out stay. Where its times change, it goes on with the first tick from now.
+    Fields that are left out keep their values. If its times change, it continues with the next tick from now.
     """
     return changed(services().schedules.change, which_of(which), given, code="schedule-changed", path=_PATH)
 
@@ -103,7 +103,7 @@ def remove(which: str) -> dict[str, Any]:
 def pause(which: str) -> dict[str, Any]:
     """Pause a schedule
 
-    Its ticks pass by, and are not caught up.
+    Ticks that come meanwhile are skipped, and not caught up later.
     """
     return changed(services().schedules.pause, which_of(which), code="schedule-paused", path=_PATH)
 
@@ -115,7 +115,7 @@ def pause(which: str) -> dict[str, Any]:
 def resume(which: str) -> dict[str, Any]:
     """Resume a schedule
 
-    It goes on with the first tick from now.
+    It continues with the next tick from now.
     """
     return changed(services().schedules.resume, which_of(which), code="schedule-resumed", path=_PATH)
 
@@ -128,7 +128,7 @@ def resume(which: str) -> dict[str, Any]:
 def trigger(headers: dict[str, Any], which: str) -> dict[str, Any]:
     """Run a schedule's workflow now
 
-    Beside the clock, and in any state. With an `Idempotency-Key` a repeat is the same run.
+    Besides its ticks, and in any state. With an `Idempotency-Key` a repeat is the same run.
     """
     run = services().schedules.trigger(which_of(which), delivery_id(headers["idempotency_key"]))
     audit("schedule-triggered", f"{which[:100]} run {run.run_id}")

@@ -47,7 +47,7 @@ def create(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
 def list_triggers(query: dict[str, Any]) -> dict[str, Any]:
     """List triggers
 
-    By name; of a state, of a workflow.
+    By name; all, or those in a state or of a workflow.
     """
     page = services().triggers.list(
         state=query.get("state"), workflow=query.get("workflow"), limit=query["limit"], cursor=cursor_of(query, 1)
@@ -62,7 +62,7 @@ def list_triggers(query: dict[str, Any]) -> dict[str, Any]:
 def show(which: str) -> dict[str, Any]:
     """Show a trigger
 
-    With what became of the last twenty hooks that it matched.
+    With the outcome of the last twenty hooks that it matched.
     """
     return with_links(services().triggers.get(which_of(which)), _PATH)
 
@@ -75,7 +75,7 @@ def show(which: str) -> dict[str, Any]:
 def change(given: dict[str, Any], which: str) -> dict[str, Any]:
     """Change a trigger
 
-    Fields that are left out stay.
+    Fields that are left out keep their values.
     """
     return changed(services().triggers.change, which_of(which), given, code="trigger-changed", path=_PATH)
 
@@ -99,7 +99,7 @@ def remove(which: str) -> dict[str, Any]:
 def pause(which: str) -> dict[str, Any]:
     """Pause a trigger
 
-    Hooks pass it by.
+    It matches no hooks until it is resumed.
     """
     return changed(services().triggers.pause, which_of(which), code="trigger-paused", path=_PATH)
 

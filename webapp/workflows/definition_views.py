@@ -48,8 +48,8 @@ def put_definition(query: dict[str, Any], name: str) -> Response:
     """Store a definition
 
     YAML or JSON, by the content type. A version never changes: the same content again is the same version, another
-    content under a version that is there is 409. Without a version it is the next number. Mistakes are all told at
-    once, with line and column.
+    content under a version that is there is 409. Without a version it is the next number. All mistakes are reported
+    at once, with line and column.
     """
     definition = from_body()
     if definition.name != name:
@@ -86,7 +86,7 @@ def list_definitions(query: dict[str, Any]) -> dict[str, Any]:
 def get_definition(query: dict[str, Any], name: str) -> dict[str, Any]:
     """Show a definition
 
-    With all that it says, numbers that have defaults written out.
+    In full, with the default numbers filled in.
     """
     checked_name(name, "workflow")
     stored = definitions.get(services().runtime.db, name, query.get("version"))

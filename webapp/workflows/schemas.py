@@ -266,7 +266,7 @@ class NodeSchema(Schema):
     key = _text("Of a single step.")
     label = fields.String(required=True)
     shape = fields.String(required=True, validate=validate.OneOf(("step", "line", "fan", "part")))
-    kind = _text("null: there are several.")
+    kind = _text("Null if it stands for several.")
     count = fields.Integer(required=True)
     state = fields.String(required=True, validate=validate.OneOf(STEP.states))
     states = _counts("How many steps are in each state.")

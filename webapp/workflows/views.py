@@ -146,7 +146,7 @@ def get_step(query: dict[str, Any], run_id: UUID, key: str) -> dict[str, Any]:
 def list_items(query: dict[str, Any], run_id: UUID, key: str) -> dict[str, Any]:
     """List the items of a map
 
-    By index; by state. Large values are cut.
+    By index; all, or those in a state. Large values are cut.
     """
     page = services().workflows.reading.items(
         run_id, no_nul(key, "step"), state=query.get("state"), limit=query["limit"], cursor=cursor_of(query, 1)
@@ -165,7 +165,7 @@ def list_items(query: dict[str, Any], run_id: UUID, key: str) -> dict[str, Any]:
 def get_item(run_id: UUID, key: str, index: int) -> dict[str, Any]:
     """Show an item of a map
 
-    With the attempts at it that failed.
+    With its failed attempts.
     """
     return services().workflows.reading.item(run_id, no_nul(key, "step"), index)
 

@@ -51,10 +51,10 @@ def command(
     url: str | None,
     api_key: str | None,
 ) -> None:
-    """Play services that use the bridge, show what becomes of their events, and check that everything agrees.
+    """Play services that use the bridge, show what happens to their events, and check that everything agrees.
 
-    The services start, beat, call tools, report, fail and stop, over HTTP, with repeats. In the end inbox, journal,
-    task states and Kafka are compared. Exits with 1 where they do not agree.
+    The services start, beat, call tools, report, fail and stop, over HTTP, with repeats. Finally inbox, journal,
+    task states and Kafka are compared. Exits with 1 if they do not agree.
     """
     run = secrets.token_hex(3)
     client = client_of(session, url, api_key, connections=services)

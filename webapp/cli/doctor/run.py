@@ -24,7 +24,7 @@ _IN_REDIS = ("workers", "beat", "mirror")
 @click.command("doctor", cls=SessionCommand)
 @pass_session
 def command(session: Session, /) -> None:
-    """Say what is wrong and what to do. Exits with 1 where something failed."""
+    """Say what is wrong and what to do. Exits with 1 if something failed."""
     findings = diagnose(session)
     failed = [finding for finding in findings if finding.status == FAIL]
     if session.as_json:

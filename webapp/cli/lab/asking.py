@@ -27,7 +27,9 @@ def _question(function: Function) -> Function:
             click.argument("prompt"),
             click.option("--system", help="The system prompt."),
             click.option("--task-type", help="Such as documentation. [default: general_reasoning]"),
-            click.option("--temperature", type=click.FloatRange(0, 2), help="How freely words are chosen."),
+            click.option(
+                "--temperature", type=click.FloatRange(0, 2), help="0 for the likeliest words; higher for freer ones."
+            ),
             click.option("--max-tokens", type=click.IntRange(1), help="Of an answer."),
             click.option("--answer-json", "json", is_flag=True, help="The answer must be JSON."),
             click.option("--keyword", "keywords", multiple=True, help="Score by this word; may be given many times."),
@@ -48,8 +50,8 @@ def _question(function: Function) -> Function:
 @group.command()
 @_question
 @click.option("--model", help="This model.")
-@click.option("--tier", type=click.Choice(TIERS), help="Where the choice begins.")
-@click.option("--fallback", type=click.Choice(FALLBACKS), help="Who is asked next when one fails.")
+@click.option("--tier", type=click.Choice(TIERS), help="The tier in which the choice begins.")
+@click.option("--fallback", type=click.Choice(FALLBACKS), help="Which model is asked next when one fails.")
 @click.option("--max-latency-ms", type=click.FloatRange(1), help="Of the model chosen, at its 95th percentile.")
 @click.option("--max-cost-usd", type=click.FloatRange(0), help="Of the model chosen, for an answer on average.")
 @click.option("--min-quality", type=click.FloatRange(0, 1), help="Of the model chosen, on average.")
@@ -74,7 +76,7 @@ def execute(session: Session, /, **given: Any) -> None:
 @click.option("--model", "models", multiple=True, required=True, help="Two at least.")
 @pass_session
 def compare(session: Session, /, **given: Any) -> None:
-    """Ask several models PROMPT (`-`: standard input), side by side; what is not there in time does not count."""
+    """Ask several models PROMPT (`-`: standard input), side by side; an answer that comes too late does not count."""
     if len(given["models"]) < 2:
         raise click.UsageError("Give --model twice at least.")
     body = _post(session, "/compare", _body(given), given["timeout_s"]).body

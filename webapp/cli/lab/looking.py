@@ -20,7 +20,7 @@ _REPORT = ("name", "attempts", "success_rate", "p50_ms", "p95_ms", "first_token_
 @click.option("--check", is_flag=True, help="Ask every endpoint now, from here.")
 @pass_session
 def health(session: Session, /, check: bool) -> None:
-    """Show each endpoint's health and circuit. Exit code 1 where none takes calls."""
+    """Show each endpoint's health and circuit. Exits with 1 if none accepts calls."""
     found = session.lab.endpoints.health(check=check)
     if session.as_json:
         session.out.json(found)
@@ -47,7 +47,7 @@ def models(session: Session, /) -> None:
 @click.option("--hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True, help="How far back.")
 @pass_session
 def report(session: Session, /, hours: float) -> None:
-    """Show how endpoints and models did lately."""
+    """Show how endpoints and models have performed lately."""
     found = session.lab.report(hours)
     if session.as_json:
         session.out.json(found)

@@ -33,10 +33,10 @@ RULES: dict[str, Callable[[str], str] | None] = {
 @click.option("--port", type=click.IntRange(0, 65535), default=11435, show_default=True, help="0: any free one.")
 @pass_session
 def command(session: Session, /, port: int) -> None:
-    """Serve a stand-in for models, on this machine alone, until it is stopped. It is no model: it repeats what it
+    """Serve a stand-in for a model, on this machine only, until it is stopped. It is no model: it repeats what it
     hears.
 
-    For trying the lab: omninode lab endpoints add NAME --kind openai --url http://127.0.0.1:11435 --tier tiny
+    To try the lab: omninode lab endpoints add NAME --kind openai --url http://127.0.0.1:11435 --tier tiny
     """
     server = serve(port)
     url = f"http://{_HOST}:{server.server_address[1]}"

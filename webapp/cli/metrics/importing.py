@@ -59,13 +59,13 @@ class _Import:
 
 @click.command("import", cls=SessionCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--format", "file_format", type=click.Choice(FORMATS), help="By default what the file's ending says.")
-@click.option("--restart", is_flag=True, help="Read from the beginning; executions that are known count once anyway.")
+@click.option("--format", "file_format", type=click.Choice(FORMATS), help="[default: by the file's extension]")
+@click.option("--restart", is_flag=True, help="Read from the beginning; known executions still count once.")
 @pass_session
 def import_file(session: Session, /, file: Path, file_format: str | None, restart: bool) -> None:
-    """Record the executions of a JSONL, CSV or Parquet FILE. Run it again after a kill: it goes on from there.
+    """Record the executions of a JSONL, CSV or Parquet FILE. Run it again after a kill: it continues from there.
 
-    Rows that are not valid are told by their number, and the others recorded. Exits with 1 where there were any.
+    Invalid rows are reported by number, and the others are recorded. Exits with 1 if there were invalid rows.
     """
     source = source_of(file, file_format or format_of(file))
     checkpoint = Checkpoint(file)

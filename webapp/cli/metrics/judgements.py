@@ -76,8 +76,8 @@ def compare(session: Session, /, min_executions: int, **options: Any) -> None:
 @click.option("--min-quality", type=click.FloatRange(0, 1), help="On average.")
 @click.option("--environment")
 @click.option("--window", metavar="LENGTH", default="7d", show_default=True)
-@click.option("--explore", is_flag=True, help="Let the choice try others than the best one, too.")
-@click.option("--seed", type=int, help="The same seed explores in the same way.")
+@click.option("--explore", is_flag=True, help="Sometimes choose another model than the best one.")
+@click.option("--seed", type=int, help="The same seed makes the same choice.")
 @pass_session
 def recommend(
     session: Session,

@@ -20,7 +20,7 @@ _COLUMNS = ("pattern", "valid_from", "input_usd_per_million", "output_usd_per_mi
 
 @click.group("prices", cls=SessionGroup)
 def group() -> None:
-    """Prices of models, by which executions without a cost get one."""
+    """Prices of models, for executions that come without a cost."""
 
 
 @group.command("list")
@@ -45,7 +45,7 @@ def list_prices(session: Session, /, text: str | None) -> None:
 def set_price(session: Session, /, pattern: str, given: float, taken: float, valid_from: datetime | None) -> None:
     """Set the price of PATTERN: a model, provider/model, or either with * for any text.
 
-    It counts for all executions from its day on, those that are recorded already too.
+    It holds for all executions from its day on, also those that are already recorded.
     """
     day = _day(valid_from)
     changed = session.prices.set(pattern, given / _MILLION, taken / _MILLION, day)
@@ -60,7 +60,7 @@ def set_price(session: Session, /, pattern: str, given: float, taken: float, val
 @click.argument("valid_from", type=click.DateTime(["%Y-%m-%d"]))
 @pass_session
 def remove(session: Session, /, pattern: str, valid_from: datetime) -> None:
-    """Take the price of PATTERN from the day VALID_FROM on out again."""
+    """Remove the price of PATTERN that holds from the day VALID_FROM on."""
     session.prices.remove(pattern, valid_from.date())
     session.audit("model-price-removed", f"price of {pattern} from {valid_from.date()}")
     _answer(session, {"pattern": pattern, "valid_from": valid_from.date()}, "removed")
@@ -71,9 +71,9 @@ def remove(session: Session, /, pattern: str, valid_from: datetime) -> None:
 @_FROM
 @pass_session
 def import_file(session: Session, /, file: BinaryIO, valid_from: datetime | None) -> None:
-    """Take over a price FILE in the shape of LiteLLM's model_prices_and_context_window.json (- is standard input).
+    """Import a price FILE in the format of LiteLLM's model_prices_and_context_window.json (- is standard input).
 
-    What holds already is left as it is, so the same file may be imported every day.
+    Prices that already hold are left alone, so the same file may be imported every day.
     """
     day = _day(valid_from)
     found = session.prices.import_file(file.read(), day)

@@ -18,7 +18,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--to", "last", type=_DAY, required=True, help="The last day, in UTC.")
 @pass_session
 def rebuild(session: Session, /, first: datetime, last: datetime) -> None:
-    """Build the rollups of whole days anew, from what was recorded; beside recording, which goes on."""
+    """Recompute the rollups of whole days from the recorded executions, while recording goes on."""
     done = []
     for day, rows in Rebuilder(session.db, session.settings).rebuild(first.date(), last.date()):
         done.append({"day": day, "executions": rows})

@@ -37,7 +37,7 @@ _COLUMNS = ("name", "version", "step_count", "created_at", "created_by", "tags",
 @click.option("--api-key", envvar="OMNINODE_API_KEY", help="[default: of the running stack]")
 @pass_session
 def validate(session: Session, /, file: BinaryIO, offline: bool, url: str | None, api_key: str | None) -> None:
-    """Check a definition: every mistake at once, with line and column. Exits with 2 where there is one.
+    """Check a definition: every mistake at once, with line and column. Exits with 2 if there is one.
 
     The bridge is asked, since it knows which tasks exist where the workflow is to run; without one the definition is
     checked here.
@@ -119,7 +119,7 @@ def _name_in(text: bytes) -> str:
 
 @click.command("definitions", cls=SessionCommand)
 @click.argument("name", required=False)
-@click.option("--version", help="Show what this version says.")
+@click.option("--version", help="Show the text of this version.")
 @click.option("--search", help="A part of the name.")
 @paged
 @pass_session
@@ -132,7 +132,7 @@ def list_definitions(
     limit: int,
     cursor: str | None,
 ) -> None:
-    """List stored definitions; the versions of NAME; or what a --version of it says, as JSON."""
+    """List stored definitions; the versions of NAME; or the text of one --version, as JSON."""
     if name is None:
         if version is not None:
             raise click.UsageError("--version needs a NAME.")

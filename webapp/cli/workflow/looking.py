@@ -63,7 +63,7 @@ _STEP_SHOWN = (
 @click.option("--search", help="A part of the name.")
 @click.option("--state", type=click.Choice(RUN.states))
 @click.option("--tag")
-@click.option("--active", is_flag=True, help="What has not ended.")
+@click.option("--active", is_flag=True, help="Runs that have not ended.")
 @click.option("--correlation-id", help="What they were begun with.")
 @click.option("--parent", "parent_id", type=click.UUID, help="The children of this run.")
 @click.option("--since", type=Moment(), help="An age such as 15m, or a time; inclusive.")
@@ -103,7 +103,7 @@ def status(session: Session, /, workflow_id: UUID) -> None:
 @click.option("--item", type=click.IntRange(0), help="With --step: one item of a map, from 0.")
 @click.option("--state", type=click.Choice(ITEM_STATES), help="With --items: those in this state.")
 @click.option("--steps", "all_steps", is_flag=True, help="A table of the steps instead of the tree; with --limit.")
-@click.option("--mermaid", "as_mermaid", is_flag=True, help="The chart as Mermaid.")
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="The run's chart as a Mermaid flowchart.")
 @click.option("--whole", is_flag=True, help="Show large values whole.")
 @paged
 @pass_session
@@ -147,7 +147,7 @@ def show(
 @click.option("--timeout", "-t", "timeout_s", type=click.FloatRange(0.1), help="In s. [default: until it ends]")
 @pass_session
 def watch_run(session: Session, /, workflow_id: UUID, timeout_s: float | None) -> None:
-    """Watch a run until it ends. Exits with 0 where it succeeds, 1 where it does not, 124 when the time is up."""
+    """Watch a run until it ends. Exits with 0 if it succeeds, 1 if it does not, 124 when the time is up."""
     follow(session, workflow_id, lambda most: session.reading.chart(workflow_id, most=most), timeout_s)
     write_end(session, session.reading.run(workflow_id))
 

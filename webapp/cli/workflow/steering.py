@@ -39,7 +39,7 @@ def pause(session: Session, /, workflow_id: UUID) -> None:
 @WORKFLOW_ID
 @pass_session
 def resume(session: Session, /, workflow_id: UUID) -> None:
-    """Have a paused run go on."""
+    """Let a paused run continue."""
     _steer(session, session.workflows.resume, workflow_id)
 
 
@@ -48,7 +48,7 @@ def resume(session: Session, /, workflow_id: UUID) -> None:
 @click.option("--reason", help="Kept in the journal.")
 @pass_session
 def cancel(session: Session, /, workflow_id: UUID, reason: str | None) -> None:
-    """Call a run off, with every step that has not ended."""
+    """Cancel a run and every step that has not ended."""
     _steer(session, lambda one, by: session.workflows.cancel(one, by, reason), workflow_id)
 
 
@@ -56,7 +56,7 @@ def cancel(session: Session, /, workflow_id: UUID, reason: str | None) -> None:
 @WORKFLOW_ID
 @pass_session
 def retry(session: Session, /, workflow_id: UUID) -> None:
-    """Try a run again from what did not end well; what succeeded is kept."""
+    """Retry a run from what failed; what succeeded is kept."""
     _steer(session, session.workflows.retry, workflow_id)
 
 

@@ -64,7 +64,7 @@ class Way:
     help="In s, for its end.",
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait for the run's end.")
-@click.option("--verbose", "-v", is_flag=True, help="Say more of what is sent and of each step.")
+@click.option("--verbose", "-v", is_flag=True, help="Show more of what is sent and of each step.")
 @click.option("--priority", type=click.IntRange(1, 10), help="Higher goes first. [default: the definition's]")
 @click.option("--tag", "tags", multiple=True, help="May be given several times.")
 @click.option("--idempotency-key", help="A repeat with the same key is the same run.")
