@@ -36,7 +36,7 @@ def secret(name: str, environ: Mapping[str, str] | None = None) -> str:
     source = os.environ if environ is None else environ
     variable = PREFIX + name
     if _NAME.match(name) is None or name.endswith(_FILE):
-        raise SecretMissing(f"{name[:63]!r} is no name of a secret.")
+        raise SecretMissing(f"{name[:63]!r} is not the name of a secret.")
     path = source.get(variable + _FILE)
     try:
         found = Path(path).read_text(encoding="utf-8").strip() if path else source.get(variable, "").strip()

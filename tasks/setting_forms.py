@@ -33,7 +33,7 @@ def networks(text: str) -> tuple[Network, ...]:
         try:
             found.append(ip_network(word))
         except ValueError:
-            raise ValueError(f"{word[:60]!r} is no network such as 10.1.0.0/16") from None
+            raise ValueError(f"{word[:60]!r} is not a network such as 10.1.0.0/16") from None
     return tuple(found)
 
 
@@ -70,7 +70,7 @@ def _pairs(text: str, example: str, check: Callable[[str], str]) -> Pairs:
     for word in words(text):
         name, equals, value = (part.strip() for part in word.partition("="))
         if not equals or not value:
-            raise ValueError(f"{word[:60]!r} is no pair such as {example}")
+            raise ValueError(f"{word[:60]!r} is not a pair such as {example}")
         found.append((check(name), value))
     return tuple(found)
 

@@ -38,7 +38,7 @@ from tasks.workflows.schedules.clock import LOOK, QUEUE
 from tasks.workflows.schedules.service import ScheduleService
 from tasks.workflows.service import WorkflowService
 from tasks.workflows.triggers.service import TriggerService
-from webapp.workflows.known import knower
+from webapp.user_modules import knower
 
 _HANDLE = "hooks.handle"
 

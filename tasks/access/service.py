@@ -129,7 +129,7 @@ class AccessService:
         with self._db.transaction() as tx:
             record = tx.one(QUERIES["revoke_key"], {"which": which})
             if record is None:
-                raise NotFound("There is no such key that is not revoked yet.")
+                raise NotFound("There is no such key, or it is revoked already.")
             _record(tx, "admin", "key-revoked", str(record["id"]), Request(), f"name {record['name']}")
         with self._lock:
             self._known.clear()

@@ -100,6 +100,6 @@ def _expectation(given: Any) -> Expectation:
     made = EXPECT.check(given, TOP, Context(report, Kinds(), rendered=True))
     if report.found:
         errors = [FieldError("/expect" + pointer(keys), detail) for keys, detail in report.found]
-        raise ValidationFailed("The expectation is not one.", errors=errors)
+        raise ValidationFailed("The expectation is not valid; see errors.", errors=errors)
     values: dict[str, Any] = {n: tuple(value) if type(value) is list else value for n, value in made.items()}
     return Expectation(**values)

@@ -58,4 +58,4 @@ class Rebuilder:
                 FieldError("/from", f"must not be before {earliest}: raw rows are kept for {self._keep_days} days")
             )
         if errors:
-            raise ValidationFailed("These days can't be built anew.", errors=errors)
+            raise ValidationFailed("These days can't be rebuilt.", errors=errors)

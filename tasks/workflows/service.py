@@ -98,7 +98,7 @@ class WorkflowService:
                 raise _not_now(look, "tried again", "running", sources=sorted(finishing.BAD))
             context = Contexts(None).of(tx, run_id)
             if tx.all(steps.QUERIES["compensations"], {"run_id": run_id}):
-                raise Conflict("The run has been compensated, at least in part; submit it anew.")
+                raise Conflict("The run has been compensated, at least in part; submit it again.")
             states = [row["state"] for row in tx.all(steps.QUERIES["states"], {"run_id": run_id})]
             changes = reopened(context.places.parents, states, _choices(tx, context, states))
             leaves = sum(not context.children[place] for place in changes)
@@ -154,7 +154,7 @@ class WorkflowService:
         with self._db.transaction() as tx:
             look = runs.look(tx, run_id)
             if RUN.is_terminal(look.state):
-                raise Conflict(f"The run is {look.state}; it takes no signals any more.")
+                raise Conflict(f"The run is {look.state}; it no longer takes signals.")
             tx.all(steps.QUERIES["lock_signals"], {"run_id": str(run_id)})
             row = {"id": signal_id, "run_id": run_id, "name": name, "payload": text, "sent_by": by}
             row |= {"idempotency_scope": idempotency_scope, "idempotency_key": idempotency_key}
@@ -197,7 +197,7 @@ class WorkflowService:
         if len(text) > self._settings.workflow_input_limit_bytes:
             raise TooLarge(f"A payload takes at most {self._settings.workflow_input_limit_bytes} bytes.")
         if holds_nul(text):
-            raise ValidationFailed("The payload holds a NUL, which can't be kept.")
+            raise ValidationFailed("The payload holds a NUL character, which can't be stored.")
         return text.decode()
 
 

@@ -144,7 +144,7 @@ def client_of(session: Session, url: str | None, api_key: str | None, connection
             f"Not known where the API is: set {' and '.join(missing)}, or run `omninode up` in this folder."
         )
     if not _ADDRESS.fullmatch(url):
-        raise SettingsError(f"{url!r} is no address of an API, such as http://127.0.0.1:8000.")
+        raise SettingsError(f"{url!r} is not the address of an API, such as http://127.0.0.1:8000.")
     if not (api_key.isascii() and api_key.isprintable()):
         raise SettingsError("The API key holds what no key does.")
     return ApiClient(url, api_key, connections)

@@ -69,7 +69,7 @@ _STATUS = {
 _RETRY = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 _WHO = {"WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"}}
 _REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
-    400: ("What came is no such message: do not send it again.", {}),
+    400: ("The body is not such a message: do not send it again.", {}),
     401: ("Unauthorized", _WHO),
     403: ("Forbidden", _WHO),
     413: ("Larger than OTLP_BODY_LIMIT_BYTES, or more than 20,000 points.", {}),

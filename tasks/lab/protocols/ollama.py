@@ -36,7 +36,7 @@ def generate(server: Server, prompt: Prompt, clock: Clock, heard: Heard) -> Iter
         # The last line repeats the context as numbers, so a line may be longer than the text.
         for line in json_lines(reply.pieces(), server.max_text_bytes + _SLACK_BYTES):
             if not isinstance(line, dict):
-                raise AttemptFailed("bad_answer", "a line that is no object")
+                raise AttemptFailed("bad_answer", "a line that is not an object")
             if line.get("error"):
                 raise AttemptFailed("model_error", error_text(line) or "no reason given")
             text = line.get("response")

@@ -73,7 +73,7 @@ def _body(prompt: Prompt) -> bytes:
 def _read(chunk: Any, clock: Clock, heard: Heard) -> Iterator[str]:
     """The text of one chunk, or of a whole answer, which has a message where a chunk has a delta."""
     if not isinstance(chunk, dict):
-        raise AttemptFailed("bad_answer", "a chunk that is no object")
+        raise AttemptFailed("bad_answer", "a chunk that is not an object")
     if chunk.get("error"):
         raise AttemptFailed("model_error", error_text(chunk) or "no reason given")
     usage = chunk.get("usage")

@@ -191,7 +191,7 @@ def _told() -> Iterator[None]:
     except (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError) as problem:
         raise AttemptFailed("hung_up", f"the server hung up ({type(problem).__name__})") from problem
     except http.client.HTTPException as problem:
-        raise AttemptFailed("bad_answer", f"not HTTP as it should be ({type(problem).__name__})") from problem
+        raise AttemptFailed("bad_answer", f"not valid HTTP ({type(problem).__name__})") from problem
     except OSError as problem:
         raise AttemptFailed("hung_up", f"the connection broke ({type(problem).__name__})") from problem
 

@@ -161,11 +161,11 @@ def _point(series: _Series, data: _Data, latest_ns: int) -> Point:
 
 def _check_times(data: _Data, latest_ns: int) -> None:
     if not EARLIEST_NS <= data.time_unix_nano <= latest_ns:
-        raise Unusable("whose time is missing, or not of our days")
+        raise Unusable("whose time is missing or implausible")
     if data.start_time_unix_nano > data.time_unix_nano:
         raise Unusable("that begin after they end")
     if 0 < data.start_time_unix_nano < EARLIEST_NS:
-        raise Unusable("whose start is not of our days")
+        raise Unusable("whose start is implausible")
 
 
 def _subject(resource: _Attributes, own: _Attributes) -> Subject:
@@ -174,7 +174,7 @@ def _subject(resource: _Attributes, own: _Attributes) -> Subject:
 
     operation = own.get(conventions.OPERATION, "")
     if operation in conventions.NO_CALLS:
-        raise Unusable("of operations that are no call of a model: what they call is told by itself")
+        raise Unusable("of operations that do not call a model: the calls that they make have points of their own")
     model = first(conventions.MODEL)
     if model is None:
         raise Unusable("without gen_ai.request.model")

@@ -52,7 +52,7 @@ class PriceService:
             if not (math.isfinite(value) and value >= 0.0):
                 errors.append(FieldError(f"/{name}", "must be a number from 0 on"))
         if errors:
-            raise ValidationFailed("That is no price.", errors=errors)
+            raise ValidationFailed("The price is not valid; see errors.", errors=errors)
         return bool(self._put([Price(pattern.strip(), valid_from or _today(), input_usd, output_usd)], "manual"))
 
     def remove(self, pattern: str, valid_from: date) -> None:

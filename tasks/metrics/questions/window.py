@@ -86,7 +86,7 @@ class Window:
             width = min(WIDTHS, key=lambda known: _unfitness(self.length, known))
         if width not in WIDTHS:
             allowed = ", ".join(f"{known.total_seconds():g}" for known in WIDTHS)
-            raise ValidationFailed("There is no such bucket.", errors=[FieldError("/bucket_s", f"one of {allowed}")])
+            raise ValidationFailed("The bucket is not valid.", errors=[FieldError("/bucket_s", f"one of {allowed}")])
         widened = Window(floor(self.since, width), ceiling(self.until, width))
         if widened.length / width > MOST_POINTS:
             detail = f"makes more than {MOST_POINTS} points of this window"

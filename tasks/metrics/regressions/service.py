@@ -79,7 +79,7 @@ class RegressionService:
         if not 1 <= limit <= MAX_LIMIT:
             errors.append(FieldError("/limit", f"must be between 1 and {MAX_LIMIT}"))
         if errors:
-            raise ValidationFailed("There are no such regressions.", errors=errors)
+            raise ValidationFailed("The filter is not valid; see errors.", errors=errors)
         before_at, before_id = decode_moment(cursor)
         parameters = {
             "state": state,

@@ -54,7 +54,7 @@ def _check(payload: Any) -> None:
     try:
         text = orjson.dumps(payload)
     except TypeError as problem:
-        raise Refused(f"The event's data is no JSON: {problem}.", error_type="EventInvalid") from None
+        raise Refused(f"The event's data is not JSON: {problem}.", error_type="EventInvalid") from None
     if len(text) > _MOST_BYTES:
         raise Refused(
             f"The event's data takes {len(text)} bytes; at most {_MOST_BYTES} can be sent.",

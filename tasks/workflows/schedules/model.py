@@ -92,7 +92,7 @@ class ScheduleSpec:
         if self.every_s is not None and not 1 <= self.every_s <= LONGEST_EVERY_S:
             yield FieldError("/every_s", f"must be from 1 to {LONGEST_EVERY_S}")
         if zone_of(self.timezone) is None:
-            yield FieldError("/timezone", "is no IANA time zone such as Europe/Berlin")
+            yield FieldError("/timezone", "must be an IANA time zone such as Europe/Berlin")
         for name in ("starts_at", "ends_at"):
             moment = getattr(self, name)
             if moment is not None and not _EARLIEST <= moment <= _LATEST:

@@ -195,4 +195,4 @@ def _only_in(row: Row, state: str, act: str) -> None:
 
 def _refuse(mistakes: list[FieldError]) -> None:
     if mistakes:
-        raise ValidationFailed("The schedule can't be as it is asked for.", errors=mistakes)
+        raise ValidationFailed("The schedule is not valid; see errors.", errors=mistakes)

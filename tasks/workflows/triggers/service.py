@@ -112,4 +112,4 @@ def _found(row: Row | None, which: UUID | str) -> Row:
 
 def _refuse(mistakes: list[FieldError]) -> None:
     if mistakes:
-        raise ValidationFailed("The trigger can't be as it is asked for.", errors=mistakes)
+        raise ValidationFailed("The trigger is not valid; see errors.", errors=mistakes)

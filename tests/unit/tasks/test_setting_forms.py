@@ -40,7 +40,7 @@ def test_forms_are_read(read: Callable[[str], Any], text: str, value: Any) -> No
     [
         (setting_forms.networks, "10.1.0.1/16", "10.1.0.0/16"),
         (setting_forms.hosts, "https://shop.example", "no host"),
-        (setting_forms.secrets_to_hosts, "STRIPE", "no pair"),
+        (setting_forms.secrets_to_hosts, "STRIPE", "not a pair"),
         (setting_forms.secrets_to_hosts, "stripe=api.stripe.com", "name of a secret"),
         (setting_forms.connections, "shop=postgresql://u:p@h/db", "name of a secret"),
         (setting_forms.connections, "shop=A,shop=B", "twice"),

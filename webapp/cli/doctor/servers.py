@@ -21,7 +21,7 @@ from webapp.cli.api import ApiClient
 from webapp.cli.doctor.database import QUERIES
 from webapp.cli.doctor.finding import FAIL, OK, WARN, Finding
 from webapp.cli.topic_reading import BridgeTopics
-from webapp.workflows.known import knower
+from webapp.user_modules import knower
 
 _INSPECT_S = 2.0
 _STREAM_WARN = 1_000

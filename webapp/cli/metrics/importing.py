@@ -73,7 +73,7 @@ def import_file(session: Session, /, file: Path, file_format: str | None, restar
         checkpoint.clear()
     skipped = checkpoint.read()
     if skipped:
-        session.out.note(f"goes on after row {skipped}")
+        session.out.note(f"continues after row {skipped}")
     work = _Import(session, file, checkpoint)
     last = skipped
     with _progress(session, file.name, source.total) as advance:

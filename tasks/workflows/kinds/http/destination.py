@@ -79,7 +79,9 @@ def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in query.items():
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, dict | list):
-                raise Refused(f"The parameter {name!r} of the query is no simple value.", error_type="InvalidRequest")
+                raise Refused(
+                    f"The parameter {name!r} of the query is not a simple value.", error_type="InvalidRequest"
+                )
             if one is not None:
                 pairs.append((name, ("true" if one else "false") if isinstance(one, bool) else str(one)))
     return pairs

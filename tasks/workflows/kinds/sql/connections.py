@@ -93,7 +93,7 @@ def _connect(name: str, secret_name: str) -> Connection:
     except SecretMissing as problem:
         raise Refused(problem.detail, error_type="SecretMissing") from None
     if not url.startswith(_SCHEMES):
-        raise Refused(f"The secret {secret_name} is no URL of PostgreSQL.", error_type="SecretInvalid")
+        raise Refused(f"The secret {secret_name} is not a URL of PostgreSQL.", error_type="SecretInvalid")
     raw = psycopg2.connect(
         url,
         application_name="omninode-workflow-sql",

@@ -77,7 +77,7 @@ def rows_of(
 def _run(cursor: Cursor, ends_at: float, statement: str) -> None:
     left_ms = int((ends_at - time.monotonic()) * 1000)
     if left_ms <= 0:
-        raise StepError("The query took longer than its time.", error_type="Timeout")
+        raise StepError("The query ran out of time.", error_type="Timeout")
     # A limit on each statement, the last time it can end; before a transaction LOCAL would be for nothing.
     scope = "" if statement.startswith("BEGIN") else f"SET LOCAL statement_timeout = {left_ms}; "
     cursor.execute(scope + statement)
@@ -144,7 +144,7 @@ def _failure(problem: psycopg2.Error) -> StepError:
     if code is None or code.startswith(("08", "57P")):
         return StepError(f"The connection broke ({type(problem).__name__}).", error_type="ConnectionFailed")
     if code == "57014":
-        return StepError("The query took longer than its time.", error_type="Timeout")
+        return StepError("The query ran out of time.", error_type="Timeout")
     if code == "42P11":
         return Refused("The query must be one statement that gives rows.", error_type="InvalidQuery")
     if code == "25006":
