@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from flask import Request
-from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import RAISE, Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 
 from tasks.errors import FieldError, ValidationFailed
@@ -24,6 +24,14 @@ class StrictParser(FlaskParser):
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
         "query": RAISE,
     }
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        """The query string, in which only what may have many values stands more than once."""
+        lists = {field.data_key or name for name, field in schema.fields.items() if isinstance(field, fields.List)}
+        repeated = [name for name, values in req.args.lists() if len(values) > 1 and name not in lists]
+        if repeated:
+            raise failed({name: ["stands more than once; it has one value"] for name in repeated})
+        return super().load_querystring(req, schema)
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The strictly parsed body; none at all is an empty object, where nothing in it is required."""

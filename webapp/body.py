@@ -18,6 +18,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from tasks.errors import FieldError, MalformedInput, TooLarge, ValidationFailed
+from tasks.utf8 import place_of
 from webapp.problems import UnsupportedMedia
 from webapp.slow_clients import SlowClient
 
@@ -133,8 +134,7 @@ def _wrong_byte(raw: bytes) -> str | None:
     try:
         raw.decode()
     except UnicodeDecodeError as problem:
-        line_start = raw.rfind(b"\n", 0, problem.start) + 1
-        line, column = raw.count(b"\n", 0, problem.start) + 1, len(raw[line_start : problem.start].decode()) + 1
+        line, column = place_of(problem)
         return f"{problem.reason} of UTF-8 at line {line}, column {column}"
     return None
 

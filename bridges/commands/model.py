@@ -17,7 +17,7 @@ from tasks.errors import FieldError, ValidationFailed
 from tasks.nul import holds_nul
 from tasks.workflows.definition.builtin import KINDS
 from tasks.workflows.definition.context import Known
-from tasks.workflows.definition.mistakes import InvalidDefinition
+from tasks.workflows.definition.mistakes import InvalidDefinition, pointer
 from tasks.workflows.definition.model import NAME, VERSION
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.submitting import Submission
@@ -57,7 +57,7 @@ class Command:
         if not _can_be_kept([envelope.correlation_id, envelope.source_node_id, payload]):
             wrong.append(FieldError("", "must hold no NUL, and not be nested too deeply"))
         if wrong or not isinstance(payload, Mapping):
-            told = "; ".join(f"{one.pointer} {one.detail}" for one in wrong)
+            told = "; ".join(f"{one.pointer} {one.detail}".strip() for one in wrong)
             raise ValidationFailed(f"Not a command: {told}", errors=wrong)
         event_id = envelope.event_id.lower()
         return cls(kind, event_id, envelope.source_node_id, envelope.correlation_id or event_id, payload)
@@ -112,7 +112,7 @@ def _can_be_kept(value: Any) -> bool:
 
 def _mistakes(order: Mapping[str, Any]) -> Iterator[FieldError]:
     for unknown in sorted(order.keys() - set(_FIELDS)):
-        yield FieldError(f"/payload/{unknown[:100]}", "is not a field of this command")
+        yield FieldError(pointer(("payload", unknown[:100])), "is not a field of this command")
     name, version = order.get("name"), order.get("version")
     if (name is None) == (order.get("definition") is None):
         yield FieldError("/payload/definition", "exactly one of 'name' and 'definition' is needed")
@@ -122,16 +122,16 @@ def _mistakes(order: Mapping[str, Any]) -> Iterator[FieldError]:
         yield FieldError("/payload/version", "belongs to 'name'")
     elif version is not None and not (isinstance(version, str) and re.fullmatch(VERSION, version)):
         yield FieldError("/payload/version", "must be a workflow's version")
-    priority, tags = order.get("priority"), order.get("tags") or []
+    priority, tags, metadata = order.get("priority"), order.get("tags"), order.get("metadata")
     if priority is not None and not (type(priority) is int and 1 <= priority <= 10):
         yield FieldError("/payload/priority", "must be a whole number from 1 to 10")
-    if (
-        not isinstance(tags, list)
-        or len(tags) > _MOST_TAGS
-        or not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in tags)
+    if tags is not None and not (
+        isinstance(tags, list)
+        and len(tags) <= _MOST_TAGS
+        and all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in tags)
     ):
         yield FieldError("/payload/tags", f"must be at most {_MOST_TAGS} printable texts")
-    if not isinstance(order.get("metadata") or {}, dict):
+    if metadata is not None and not isinstance(metadata, dict):
         yield FieldError("/payload/metadata", "must be an object")
 
 

@@ -9,7 +9,7 @@ from tasks.workflows.definition.model import VERSION
 from webapp.hooks.schemas import FieldErrorSchema
 from webapp.validation import Whole
 
-TEXT = r"^[^\x00]+$"
+TEXT = r"^[^\x00]*$"
 _CURSOR = {"description": "From the `next` link of a page; opaque."}
 
 

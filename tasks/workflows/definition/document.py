@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import TooLarge
+from tasks.utf8 import place_of
 from tasks.workflows.definition.json_text import Unreadable, places_in_json, read_json
 from tasks.workflows.definition.mistakes import InvalidDefinition, Key, Mistake, Report, pointer
 from tasks.workflows.definition.plain import TooMuch, check_plain
@@ -31,7 +32,9 @@ class Document:
         else:
             # A place that is missing is told by the nearest one around it.
             around = {keys[:end] for keys in wanted for end in range(len(keys) + 1)}
-            places = (places_in_yaml if self.format == "yaml" else places_in_json)(self.text, around)
+            found = (places_in_yaml if self.format == "yaml" else places_in_json)(self.text, around)
+            # A text without any value has no place either.
+            places = {(): (1, 1), **found}
         mistakes = [Mistake(pointer(keys), detail, *_nearest(keys, places)) for keys, detail in report.found]
         if places:
             mistakes.sort(key=lambda mistake: (mistake.line or 0, mistake.column or 0))
@@ -63,7 +66,8 @@ def _read(source: Any, report: Report) -> Document:
     try:
         text = source.decode("utf-8-sig") if isinstance(source, bytes) else source.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise InvalidDefinition([Mistake("", f"not UTF-8: {error.reason} at byte {error.start}")]) from None
+        detail = f"not UTF-8: {error.reason} at byte {error.start}"
+        raise InvalidDefinition([Mistake("", detail, *place_of(error))]) from None
     try:
         value, form, mistakes = _parse(text)
     except Unreadable as error:
@@ -79,8 +83,6 @@ def _parse(text: str) -> tuple[Any, str, list[tuple[tuple[Key, ...], str]]]:
     try:
         value, mistakes = read_json(text)
     except Unreadable as json_error:
-        if json_error.line is None:  # it is JSON's syntax, and says what JSON can't
-            raise
         try:
             return _yaml(text)
         except Unreadable:

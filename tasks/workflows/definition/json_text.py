@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from tasks.workflows.definition.mistakes import Key
+from tasks.workflows.definition.plain import DEPTH
 
+# More than any number of 64 bits has, and fewer than Python would refuse to read.
+_DIGITS = 40
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
@@ -21,7 +24,8 @@ class Unreadable(Exception):
 
 
 def read_json(text: str) -> tuple[Any, list[tuple[tuple[Key, ...], str]]]:
-    """The value, and the mistakes that do not keep it from being read. Raises Unreadable."""
+    """The value, and the mistakes that do not keep it from being read. NaN and the like, which JSON does not
+    have, are read, for ``check_plain`` to refuse in their places. Raises Unreadable."""
     repeated = False
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -30,28 +34,39 @@ def read_json(text: str) -> tuple[Any, list[tuple[tuple[Key, ...], str]]]:
         repeated = repeated or len(made) != len(found)
         return made
 
-    def constant(name: str) -> NoReturn:
-        raise Unreadable(f"JSON has no {name}")
-
     try:
-        value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        value = json.loads(text, object_pairs_hook=pairs, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise Unreadable(f"not JSON: {error.msg}", error.lineno, error.colno) from None
     except RecursionError:
-        raise Unreadable("nested too deeply") from None
-    except ValueError:
-        raise Unreadable("a number with too many digits") from None
+        raise Unreadable(f"nested deeper than {DEPTH}", *_too_deep_at(text)) from None
     mistakes = [(path, "the name stands here twice") for path, _, again in _walk(text) if again] if repeated else []
     return value, mistakes
 
 
+def _whole(digits: str) -> int:
+    """A whole number; of one with more digits than 64 bits hold the first, which 64 bits do not hold either."""
+    return int(digits[:_DIGITS])
+
+
+def _too_deep_at(text: str) -> tuple[int, int]:
+    """Line and column of the first bracket inside ``DEPTH`` others."""
+    depth = at = 0
+    for token in _TOKEN.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token.group(), 0)
+        if depth > DEPTH:
+            at = token.start()
+            break
+    return _place(text, at)
+
+
 def places_in_json(text: str, wanted: Collection[tuple[Key, ...]]) -> dict[tuple[Key, ...], tuple[int, int]]:
     """Line and column of each of these places that the text has; the last one where a name stands twice."""
-    offsets = {path: offset for path, offset, _ in _walk(text) if path in wanted}
-    places = {}
-    for path, offset in offsets.items():
-        places[path] = (text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
-    return places
+    return {path: _place(text, offset) for path, offset, _ in _walk(text) if path in wanted}
+
+
+def _place(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def _walk(text: str) -> Iterator[tuple[tuple[Key, ...], int, bool]]:

@@ -86,8 +86,11 @@ def _events(text: str) -> Iterator[yaml.Event]:
         said = ", ".join(part for part in (error.context, error.problem) if part)
         raise Unreadable(f"not YAML: {said}", *_place_of(mark)) from None
     except yaml.reader.ReaderError as error:
-        before = text[: error.position] if isinstance(error.position, int) else ""
-        raise Unreadable(f"not YAML: {error.reason}", before.count("\n") + 1, 1) from None
+        # libyaml counts bytes, PyYAML's own reader characters.
+        counts_bytes = _LOADER is not yaml.SafeLoader
+        before = text.encode()[: error.position].decode(errors="ignore") if counts_bytes else text[: error.position]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise Unreadable(f"not YAML: {error.reason}", line, column) from None
 
 
 class _Reader:

@@ -133,7 +133,7 @@ def test_status_and_refusals(bridge: Bridge) -> None:
     bridge.send(
         bridge.command({"name": "nap"}),
         bridge.command({"name": "none"}),
-        bridge.command({"name": "nap", "priority": 11, "extra": 1}),
+        bridge.command({"name": "nap", "priority": 11, "ext/ra": 1, "tags": False, "metadata": []}),
         bridge.command({"definition": {"name": "x", "steps": [{"key": "a", "kind": "zap"}]}}),
     )
     bridge.listen_until(lambda: len(bridge.answers()) == 4)
@@ -141,7 +141,10 @@ def test_status_and_refusals(bridge: Bridge) -> None:
     run_id = by_status["running"]["workflow_id"]
     assert by_status[404]["code"] == "RESOURCE_1"
     pointers = {error["pointer"] for row in bridge.answers() for error in row["payload"].get("errors", ())}
-    assert pointers == {"/payload/priority", "/payload/extra", "/payload/definition/steps/0/kind"}
+    assert pointers == {
+        *("/payload/priority", "/payload/ext~1ra", "/payload/tags", "/payload/metadata"),
+        "/payload/definition/steps/0/kind",
+    }
 
     bridge.send(
         bridge.command({"workflow_id": run_id}, STATUS),

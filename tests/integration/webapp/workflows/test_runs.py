@@ -105,6 +105,9 @@ def test_runs_are_listed_by_what_they_are(app: Flask, client: FlaskClient) -> No
     assert [item["workflow_id"] for item in client.get(page["next"]).get_json()["items"]] == [str(done)]
     problem_of(client.get("/workflows?state=odd"), 422)
     problem_of(client.get("/workflows?cursor=odd"), 422)
+    twice = problem_of(client.get("/workflows?state=failed&state=succeeded&tag=a&limit=1&limit=1"), 422)
+    assert [one["pointer"] for one in twice["errors"]] == ["/state", "/limit"]
+    assert len(problem_of(client.get("/workflows?search="), 422)["errors"]) == 1
 
 
 def test_what_is_not_there_is_404(app: Flask, client: FlaskClient) -> None:
