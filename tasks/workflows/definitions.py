@@ -82,6 +82,11 @@ def put(
         return stored, True
 
 
+def known_inline(definition: WorkflowDefinition) -> StoredDefinition | None:
+    """As ``inline``, of what this process has used before. Nobody deletes definitions, but one could."""
+    return _kept.inline(snapshot_hash(to_snapshot(replace(definition, version=None))))
+
+
 def inline(source: Source, definition: WorkflowDefinition, *, created_by: str | None = None) -> StoredDefinition:
     """The stored definition of what came with a run: one for each content, made where it is not there yet.
 
@@ -105,11 +110,16 @@ def inline(source: Source, definition: WorkflowDefinition, *, created_by: str | 
 def get(source: Source, name: str, version: str | None = None) -> StoredDefinition:
     """A version of a named definition, by default the newest. Raises NotFound."""
     with _on(source) as tx:
-        wanted = {"name": name, "version": version}
-        row = tx.one(QUERIES.prepared("newest" if version is None else "known_version"), wanted)
+        row = _named(tx, name, version)
         if row is not None:
             return by_id(tx, row["id"])
         raise _unknown(tx, name, version)
+
+
+def known(tx: Transaction, name: str, version: str | None) -> StoredDefinition | None:
+    """As ``get``, of what this process has used before; None: it has not, or there is none."""
+    row = _named(tx, name, version)
+    return None if row is None else _kept.get(row["id"])
 
 
 def version_for(tx: Transaction, name: str, run_id: UUID) -> str | None:
@@ -131,6 +141,11 @@ def by_id(source: Source, definition_id: UUID) -> StoredDefinition:
         definition = _in_parts(tx, row) if row["is_large"] else from_snapshot(row["definition"])
     packed_bytes = definition.steps.text_bytes if isinstance(definition.steps, Packed) else 0
     return _kept.add(_stored(row, definition, len(row["definition"]) + packed_bytes, row["content_hash"]))
+
+
+def _named(tx: Transaction, name: str, version: str | None) -> dict[str, Any] | None:
+    wanted = {"name": name, "version": version}
+    return tx.one(QUERIES.prepared("newest" if version is None else "known_version"), wanted)
 
 
 def _in_parts(tx: Transaction, row: Mapping[str, Any]) -> WorkflowDefinition:

@@ -50,10 +50,9 @@ def do_steps(self: Task[Any, Any], run_id: str, places: list[int]) -> int:
 def attend(self: Task[Any, Any], run_id: str) -> None:
     """Looks at a run: begins it, sends what is ready on its way and does some of it, ends it."""
     following = _following(self)
-    context = following.attend(UUID(run_id))
-    if context is None:
-        return
-    Carrier(runtime_of(self.app), following, Trip(self.request)).attend(context, following.ready(context))
+    found = following.take_up(UUID(run_id))
+    if found is not None:
+        Carrier(runtime_of(self.app), following, Trip(self.request)).attend(*found)
 
 
 @shared_task(name=ITEMS, **_options)

@@ -19,7 +19,7 @@ from tasks.workflows.states import RUN
 from tasks.workflows.store import counters, runs, steps
 from tasks.workflows.store.runs import Look
 from tasks.workflows.store.steps import LeaseLost
-from tasks.workflows.submitting import Submission, Submitted, submit
+from tasks.workflows.submitting import Submission, Submitted, submit, submit_at_once
 from tasks.workflows.work import finishing, waiting
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.undoing import begin_undoing
@@ -47,8 +47,11 @@ class WorkflowService:
         caller calls ``hint`` after the commit. Raises as ``submitting.submit``."""
         if tx is not None:
             return submit(tx, submission, self._settings)
-        with self._db.transaction() as own:
-            submitted = submit(own, submission, self._settings)
+        with self._db.autocommit() as own:
+            submitted = submit_at_once(own, submission, self._settings)
+        if submitted is None:
+            with self._db.transaction() as own:
+                submitted = submit(own, submission, self._settings)
         if not submitted.duplicate:
             self.hint({submitted.run_id: submitted.priority})
         return submitted

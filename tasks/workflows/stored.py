@@ -54,6 +54,8 @@ class Kept:
         self._most_bytes, self._most = most_bytes, most
         self._lock = threading.Lock()
         self._by_id: OrderedDict[UUID, StoredDefinition] = OrderedDict()
+        # Of those that came with a run, by the hash of what came.
+        self._inline: dict[str, UUID] = {}
         self._bytes = 0
 
     def get(self, definition_id: UUID) -> StoredDefinition | None:
@@ -64,6 +66,12 @@ class Kept:
                 self._by_id.move_to_end(definition_id)
             return found
 
+    def inline(self, content_hash: str) -> StoredDefinition | None:
+        """The definition that came with a run and has this hash, where it is kept."""
+        with self._lock:
+            definition_id = self._inline.get(content_hash)
+        return None if definition_id is None else self.get(definition_id)
+
     def add(self, stored: StoredDefinition) -> StoredDefinition:
         """Keeps it, and drops what was not used for longest; returns the one that is kept."""
         with self._lock:
@@ -71,8 +79,12 @@ class Kept:
             if known is not None:
                 return known
             self._by_id[stored.id] = stored
+            if stored.version is None:
+                self._inline[stored.content_hash] = stored.id
             self._bytes += stored.size_bytes
             while len(self._by_id) > 1 and (self._bytes > self._most_bytes or len(self._by_id) > self._most):
                 _, dropped = self._by_id.popitem(last=False)
                 self._bytes -= dropped.size_bytes
+                if self._inline.get(dropped.content_hash) == dropped.id:
+                    del self._inline[dropped.content_hash]
             return stored

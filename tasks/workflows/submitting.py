@@ -12,7 +12,7 @@ import orjson
 
 from tasks import correlation
 from tasks.db.pool import Transaction
-from tasks.errors import FieldError, IdempotencyMismatch, TooLarge, ValidationFailed
+from tasks.errors import DatabaseBusy, FieldError, IdempotencyMismatch, TooLarge, ValidationFailed
 from tasks.ids import new_id
 from tasks.nul import holds_nul
 from tasks.settings import Settings
@@ -23,7 +23,7 @@ from tasks.workflows.definition.parse import content_hash
 from tasks.workflows.expressions.errors import ExpressionError
 from tasks.workflows.expressions.templates import compile_template
 from tasks.workflows.expressions.values import Value
-from tasks.workflows.store import runs, steps
+from tasks.workflows.store import runs, steps, whole
 from tasks.workflows.stored import StoredDefinition
 
 TAGS = 10
@@ -85,6 +85,33 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
         IdempotencyMismatch: the key was used before for something else.
     """
     stored = _definition(tx, submission)
+    row = _row(stored, submission, settings, parent)
+    limit = stored.definition.concurrency.limit if stored.definition.concurrency else 0
+    begun = runs.may_begin(tx, stored.name, row["concurrency_key"], limit)
+    pages = stored.workings.rows(row["priority"])
+    if not whole.submit(tx, row, next(pages, "[]"), begun=begun):
+        return _again(tx, submission, row)
+    for rows in pages:
+        steps.insert(tx, row["id"], rows, begun=begun)
+    return _submitted(row, begun=begun)
+
+
+def submit_at_once(tx: Transaction, submission: Submission, settings: Settings) -> Submitted | None:
+    """As ``submit``, by a single statement in autocommit. None where that is not enough: a definition that this
+    process does not know or that has many steps, a concurrency key, a repeat. Then nothing was done. Raises as
+    ``submit``."""
+    stored = _known(tx, submission)
+    if stored is None or stored.definition.concurrency is not None or not stored.workings.few:
+        return None
+    row = _row(stored, submission, settings, None)
+    if not whole.submit(tx, row, next(stored.workings.rows(row["priority"])), begun=True):
+        return None
+    return _submitted(row, begun=True)
+
+
+def _row(
+    stored: StoredDefinition, submission: Submission, settings: Settings, parent: Parent | None
+) -> dict[str, Any]:
     definition = stored.definition
     given = {} if submission.input is None else submission.input
     text = _input_text(given, definition, settings)
@@ -109,18 +136,20 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
         "parent_place": parent.place if parent else None,
         "depth": parent.depth if parent else 0,
         "timeout_s": float(definition.timeout_s),
-        "grace_s": runs.GRACE_S,
     }
     row["concurrency_key"] = _concurrency_key(definition, given, row)
-    if tx.one(runs.QUERIES.prepared("insert"), row) is None:
-        return _again(tx, submission, row)
-    limit = definition.concurrency.limit if definition.concurrency else 0
-    begun = runs.may_begin(tx, stored.name, row["concurrency_key"], limit)
-    for rows in stored.workings.rows(row["priority"]):
-        steps.insert(tx, run_id, rows, begun=begun)
-    if begun:
-        runs.change(tx, run_id, "running", sources=("pending",))
-    return Submitted(run_id, "running" if begun else "pending", False, stored.name, stored.version, row["priority"])
+    return row
+
+
+def _submitted(row: Mapping[str, Any], *, begun: bool) -> Submitted:
+    state = "running" if begun else "pending"
+    return Submitted(row["id"], state, False, row["name"], row["definition_version"], row["priority"])
+
+
+def _known(tx: Transaction, submission: Submission) -> StoredDefinition | None:
+    if submission.definition is not None:
+        return definitions.known_inline(submission.definition)
+    return definitions.known(tx, submission.name, submission.version) if submission.name else None
 
 
 def _definition(tx: Transaction, submission: Submission) -> StoredDefinition:
@@ -201,7 +230,7 @@ def _digest(submission: Submission, text: bytes) -> str:
 def _again(tx: Transaction, submission: Submission, row: Mapping[str, Any]) -> Submitted:
     known = tx.one(runs.QUERIES["by_idempotency_key"], row)
     if known is None:
-        raise ValidationFailed("The run could not be stored under its idempotency key.")
+        raise DatabaseBusy("The run's definition, or an earlier run of its key, was deleted meanwhile.")
     if known["body_digest"] != row["body_digest"]:
         raise IdempotencyMismatch(
             f"The key {submission.idempotency_key!r} was used before for another run, {known['id']}."

@@ -93,6 +93,11 @@ class Workings:
             self._templated[place] = _YES if is_one else _NO
         return self._templated[place] == _YES
 
+    @property
+    def few(self) -> bool:
+        """Whether ``rows`` gives all steps at once."""
+        return len(self.places) <= _ROWS
+
     def rows(self, priority: int) -> Iterator[str]:
         """The steps' first rows as ``store.steps.insert`` takes them, for a run of this priority: some at a time."""
         known = self._rows.get(priority)

@@ -94,7 +94,12 @@ def context(tx: Transaction, run_id: UUID) -> RunRow:
     row = tx.one(QUERIES.prepared("context"), {"id": run_id})
     if row is None:
         raise NotFound(f"There is no workflow run {run_id}.")
-    return RunRow(**{**row, "tags": tuple(row["tags"])})
+    return row_of(row)
+
+
+def row_of(columns: Mapping[str, Any]) -> RunRow:
+    """What ``context`` reads, as it is known to workers."""
+    return RunRow(**{**columns, "tags": tuple(columns["tags"])})
 
 
 def look(tx: Transaction, run_id: UUID, *, lock: bool = False) -> Look:

@@ -1,32 +1,5 @@
 -- The SQL of runs. A state changes only here, under a guard on the old state, with its journal row.
 
--- name: insert --
-WITH made AS (
-    INSERT INTO runs (
-        id, definition_id, name, definition_version, state, priority, tags, metadata, input, correlation_id,
-        submitted_by, idempotency_scope, idempotency_key, body_digest, concurrency_key, max_parallel, open_leaves, parent_run_id,
-        parent_place, depth, deadline_at, due_at
-    ) VALUES (
-        %(id)s, %(definition_id)s, %(name)s, %(definition_version)s, 'pending', %(priority)s, %(tags)s::text[],
-        %(metadata)s::jsonb, %(input)s::jsonb, %(correlation_id)s, %(submitted_by)s, %(idempotency_scope)s,
-        %(idempotency_key)s, %(body_digest)s, %(concurrency_key)s, %(max_parallel)s, %(open_leaves)s, %(parent_run_id)s::uuid,
-        %(parent_place)s, %(depth)s, now() + %(timeout_s)s * interval '1 second',
-        now() + %(grace_s)s * interval '1 second'
-    )
-    ON CONFLICT (idempotency_scope, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id
-), told AS (
-    INSERT INTO journal (event_id, aggregate_type, aggregate_id, version, event_type, payload, correlation_id)
-    SELECT gen_random_uuid(), 'run', id::text, 1, 'workflow-submitted',
-           jsonb_strip_nulls(jsonb_build_object(
-               'workflow_id', id, 'name', %(name)s::text, 'version', %(definition_version)s::text, 'state', 'pending',
-               'priority', %(priority)s, 'submitted_by', %(submitted_by)s::text, 'parent', %(parent_run_id)s::text
-           )),
-           %(correlation_id)s
-    FROM made
-)
-SELECT id FROM made
-
 -- name: by_idempotency_key --
 SELECT id, state, name, definition_version, body_digest, priority FROM runs
 WHERE idempotency_scope = %(idempotency_scope)s AND idempotency_key = %(idempotency_key)s

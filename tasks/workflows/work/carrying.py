@@ -19,6 +19,7 @@ from tasks.ids import new_id
 from tasks.queue import shutdown
 from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import Runtime
+from tasks.workflows.expressions.errors import ExpressionError
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost
 from tasks.workflows.work.after import NOTHING, After
 from tasks.workflows.work.batches import Batch, Good
@@ -26,6 +27,7 @@ from tasks.workflows.work.canvas import Trip
 from tasks.workflows.work.claiming import BATCH_S, MOST, Claims
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.durations import Durations
+from tasks.workflows.work.finishing import output_of
 from tasks.workflows.work.following import Following
 from tasks.workflows.work.leases import Lease, Leases
 from tasks.workflows.work.outcomes import Outcome, Succeeded
@@ -173,6 +175,7 @@ class Carrier:
         """Ends steps that succeeded together; where that can't be, each by itself."""
         places = [one.place for one, _ in good]
         candidates = self._claims.candidates(context, places[-1]) if alone else ()
+        output = self._run_output(context, places[0]) if len(places) == 1 else None
 
         def complete() -> After:
             return self._writer.complete(
@@ -183,6 +186,7 @@ class Carrier:
                 candidates=candidates,
                 effects=[effect for _, outcome in good for effect in outcome.effects],
                 choice=good[0][1].choice if len(good) == 1 else None,
+                output=output,
             )
 
         try:
@@ -205,6 +209,16 @@ class Carrier:
             return self._end(context, good[0][0], self._performer.failed(problem), under, alone=alone)
         self._passed(context, places, after)
         return after
+
+    def _run_output(self, context: RunContext, place: int) -> bytes | None:
+        """What the run gives, where it ends with this step; None too where that fails: ``finish`` tells why."""
+        if not context.ends_with(place):
+            return None
+        results = self._outputs.all_of(context, context.workings.output_reads, place)
+        try:
+            return None if results is None else output_of(self._runtime.settings, context, results)
+        except ExpressionError:
+            return None
 
     def _end(self, context: RunContext, one: Claimed, outcome: Outcome, under: Under, *, alone: bool) -> After:
         """Ends one step, whatever came of it."""

@@ -115,6 +115,12 @@ class RunContext:
         below = self.places.children[place]
         return below[0] if len(below) == 1 and len(self.places.parents[below[0]]) == 1 else None
 
+    def ends_with(self, place: int) -> bool:
+        """Whether the run has come to its end when this step has: every other one comes before it, and none is passed
+        over."""
+        leaves = self.places.leaves
+        return self.workings.plain and not self.undoing and len(leaves) == 1 and leaves[0] == place
+
     def reads(self, place: int) -> tuple[int, ...]:
         """The places whose results the expressions of this one read."""
         if place in self.undoing:
@@ -171,6 +177,11 @@ class Contexts:
         row, undone = self._known(run_id, undoing) or self._read(tx, run_id, undoing)
         return RunContext(row, definitions.by_id(tx, row.definition_id), undone)
 
+    def begun(self, tx: Transaction, row: RunRow) -> RunContext:
+        """The context of a run that goes on, whose row was just read."""
+        self._keep(row, {})
+        return RunContext(row, definitions.by_id(tx, row.definition_id))
+
     def _known(self, run_id: UUID, undoing: bool) -> tuple[RunRow, Mapping[int, int]] | None:
         with self._lock:
             known = self._kept.get(run_id)
@@ -184,11 +195,14 @@ class Contexts:
         rows = tx.all(steps.QUERIES["compensations"], {"run_id": run_id}) if undoing else []
         read = row, {each["place"]: each["compensates"] for each in rows}
         if row.started_at is not None:  # until then it may still change
-            with self._lock:
-                self._kept[run_id] = read
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
+            self._keep(*read)
         return read
+
+    def _keep(self, row: RunRow, undone: Mapping[int, int]) -> None:
+        with self._lock:
+            self._kept[row.id] = row, undone
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
 
     def forget(self, run_id: UUID) -> None:
         """The run enters another life: it is tried again, or compensated."""

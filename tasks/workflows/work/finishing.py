@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import orjson
 
 from tasks.db.pool import Transaction
+from tasks.nul import holds_nul
 from tasks.settings import Settings
 from tasks.workflows.definition.deciding import run_output
 from tasks.workflows.expressions.errors import ExpressionError
@@ -62,7 +65,8 @@ def finish(tx: Transaction, settings: Settings, contexts: Contexts, run_id: UUID
             tx, run_id, "failed", sources=("running",), leaves=0, error_code="StepsFailed", error=f"steps: {shown}"
         )
     try:
-        output = _output(tx, settings, context)
+        results = steps.results(tx, run_id, context.workings.output_reads)
+        output = output_of(settings, context, results)
     except ExpressionError as problem:
         return runs.change(
             tx,
@@ -89,9 +93,13 @@ def call_off(
     return changed
 
 
-def _output(tx: Transaction, settings: Settings, context: RunContext) -> bytes:
+def output_of(settings: Settings, context: RunContext, results: Mapping[int, tuple[str, Any]]) -> bytes:
+    """The output of a run as JSON text; ``results``: state and output of what it is made of (``output_reads``).
+
+    Raises:
+        ExpressionError: it can't be made, or not be kept.
+    """
     places, workings = context.places, context.workings
-    results = steps.results(tx, context.row.id, workings.output_reads)
     values = {places.keys[place]: {"state": state, "output": output} for place, (state, output) in results.items()}
     output = run_output(
         context.definition,
@@ -100,6 +108,8 @@ def _output(tx: Transaction, settings: Settings, context: RunContext) -> bytes:
         {"input": context.row.input, "run": context.scope(), "steps": values},
     )
     text = orjson.dumps(output)
+    if holds_nul(text):
+        raise ExpressionError("the run's output holds a NUL, which can't be kept")
     if len(text) > settings.workflow_output_limit_bytes:
         raise ExpressionError(
             f"the run's output takes {len(text)} bytes; {settings.workflow_output_limit_bytes} are allowed"

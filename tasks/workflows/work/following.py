@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from tasks.db.pool import Transaction
 from tasks.errors import BridgeError, NotFound
 from tasks.runtime import Runtime
-from tasks.workflows.store import items, runs, steps
+from tasks.workflows.store import items, runs, steps, whole
 from tasks.workflows.store.runs import Changed
 from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.work import finishing, waiting
@@ -65,6 +65,16 @@ class Following:
         ended = self._try(run_id, lambda tx: finishing.finish(tx, self._settings, self._contexts, run_id))
         if ended is not None:
             self._ended(ended)
+
+    def take_up(self, run_id: UUID) -> tuple[RunContext, Sequence[int]] | None:
+        """As ``attend`` and ``ready``, by one statement where the run goes on."""
+        with self._db.autocommit() as tx:
+            found = whole.under_way(tx, run_id, _READY)
+            if found is not None:
+                row, ready = found
+                return self._contexts.begun(tx, row), ready
+        context = self.attend(run_id)
+        return None if context is None else (context, self.ready(context))
 
     def attend(self, run_id: UUID) -> RunContext | None:
         """Looks at a run as a whole and does whatever is due: begins it, sends what is ready, ends it, tells whom its

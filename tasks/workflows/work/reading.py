@@ -41,6 +41,18 @@ class Outputs:
                 self._known.update(steps.results(tx, context.row.id, sorted(missing)))
         return {each: self._known[each] for each in wanted if each in self._known}
 
+    def all_of(self, context: RunContext, places: Sequence[int], last: int) -> dict[int, tuple[str, Any]] | None:
+        """State and output of these places, which have all ended, but for ``last``, which is about to; None where
+        this message's work has not kept what that one gave."""
+        self._turn_to(context)
+        missing = [place for place in places if place not in self._known]
+        if last in missing:
+            return None
+        if missing:
+            with self._db.autocommit() as tx:
+                self._known.update(steps.results(tx, context.row.id, missing))
+        return {place: self._known[place] for place in places}
+
     def learn(self, context: RunContext, place: int, output: bytes) -> None:
         """A step succeeded with this output, as JSON text."""
         self._turn_to(context)

@@ -188,6 +188,31 @@ COMPLETED = {
     "next_token": ID,
     "leaves": 0,
 }
+SUBMITTED = {
+    "id": uuid.UUID(int=10**9),
+    "definition_id": ID,
+    "name": "wf",
+    "priority": 5,
+    "tags": [],
+    "metadata": "{}",
+    "input": "{}",
+    "correlation_id": "c",
+    "submitted_by": "ada",
+    "idempotency_scope": "",
+    "open_leaves": 1,
+    "depth": 0,
+    "timeout_s": 60.0,
+    "grace_s": 5.0,
+    "step_grace_s": 5.0,
+    "begun": True,
+    "rows": orjson.dumps(
+        [{"place": 0, "key": "a", "kind": "task", "pending": 0, "queue": "q", "priority": 5}]
+    ).decode(),
+}
+SUBMITTED |= dict.fromkeys(
+    ["definition_version", "idempotency_key", "body_digest", "concurrency_key", "max_parallel", "parent_run_id"]
+)
+SUBMITTED["parent_place"] = None
 STORE = "tasks.workflows.store"
 CASES += [
     *((STORE, "steps.sql", name, {**PLACES, "bundled": True, "reason": "x", "error_code": None}) for name in (
@@ -221,6 +246,9 @@ CASES += [
     (STORE, "items.sql", "forget", {"run_ids": [RUN_ID], "places": [0]}),
     *((STORE, "runs.sql", name, {"id": RUN_ID, "limit": 100, **KEYED}) for name in (
         "under_way", "next_of_key", "context", "look", "lock", "due", "orphans", "children", "detach")),
+    (STORE, "whole.sql", "submit", SUBMITTED),
+    (STORE, "whole.sql", "under_way", {"id": RUN_ID, "limit": 100}),
+    (STORE, "whole.sql", "conclude", {**STEP, "step_output": "1", "arguments": None, "token": ID, "output": "{}"}),
     (STORE, "runs.sql", "by_idempotency_key", {"idempotency_scope": "", "idempotency_key": "k-77"}),
     (STORE, "runs.sql", "change", RUN_CHANGE),
     (STORE, "runs.sql", "postpone", {"ids": [RUN_ID], "delay_s": 1.0}),
