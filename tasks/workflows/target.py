@@ -80,7 +80,10 @@ class Target:
                 yield FieldError("/input", mistake.detail)
 
     def unknown(self, tx: Transaction) -> Iterator[FieldError]:
-        """Whether there is no such workflow."""
+        """Whether there is no such workflow. Names and versions that none can have are mistakes of their own."""
+        version = self.workflow_version
+        if not re.fullmatch(NAME, self.workflow) or not (version is None or re.fullmatch(VERSION, version)):
+            return
         try:
             definitions.get(tx, self.workflow, self.workflow_version)
         except NotFound as absent:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields, validate, validates_schema
 
 from tasks.workflows.schedules.cadence import LONGEST_CRON
 from tasks.workflows.schedules.model import (
@@ -14,9 +17,19 @@ from tasks.workflows.schedules.model import (
     OUTCOMES,
     OVERLAPS,
     STATES,
+    ScheduleSpec,
 )
 from tasks.workflows.states import RUN
-from webapp.workflows.targets import BegunSchema, ListQuerySchema, ShownTargetSchema, TargetSchema, moment, name_field
+from tasks.workflows.target import split
+from webapp.workflows.targets import (
+    BegunSchema,
+    ListQuerySchema,
+    ShownTargetSchema,
+    TargetSchema,
+    add_mistakes,
+    moment,
+    name_field,
+)
 
 
 class ScheduleChangeSchema(TargetSchema):
@@ -69,6 +82,12 @@ class ScheduleSchema(ScheduleChangeSchema):
 
     name = name_field("Its name.", "nightly", required=True)
     workflow = name_field("The name of a stored definition.", "order", required=True)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _tell_all(self, data: dict[str, Any], original: Any, **_kwargs: Any) -> None:
+        if isinstance(original, Mapping):
+            target, own = split({"name": "-", "workflow": "-", **data})
+            add_mistakes(original, data, ScheduleSpec(**own, target=target).mistakes())
 
 
 class ScheduleQuerySchema(ListQuerySchema):

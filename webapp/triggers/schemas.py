@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from collections.abc import Mapping
+from typing import Any
 
-from tasks.workflows.triggers.model import LONGEST_FILTER, MOST_PATTERNS, OUTCOMES, PATTERN, STATES
+from marshmallow import Schema, fields, validate, validates_schema
+
+from tasks.workflows.target import split
+from tasks.workflows.triggers.model import LONGEST_FILTER, MOST_PATTERNS, OUTCOMES, PATTERN, STATES, TriggerSpec
 from webapp.validation import Whole
-from webapp.workflows.targets import BegunSchema, ListQuerySchema, ShownTargetSchema, TargetSchema, name_field
+from webapp.workflows.targets import (
+    BegunSchema,
+    ListQuerySchema,
+    ShownTargetSchema,
+    TargetSchema,
+    add_mistakes,
+    name_field,
+)
 
 
 def _patterns(description: str, example: str) -> fields.List[str]:
@@ -44,6 +55,12 @@ class TriggerSchema(TriggerChangeSchema):
 
     name = name_field("Its name.", "big-invoice", required=True)
     workflow = name_field("The name of a stored definition.", "order", required=True)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _tell_all(self, data: dict[str, Any], original: Any, **_kwargs: Any) -> None:
+        if isinstance(original, Mapping):
+            target, own = split({"name": "-", "workflow": "-", **data})
+            add_mistakes(original, data, TriggerSpec(**own, target=target).mistakes())
 
 
 class TriggerQuerySchema(ListQuerySchema):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from flask import request
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from tasks.errors import FieldError
 from tasks.workflows.definition.model import NAME
 from tasks.workflows.states import RUN
 from tasks.workflows.target import MOST_TAGS
@@ -67,6 +68,24 @@ class TargetSchema(Schema):
         validate=validate.Length(max=MOST_TAGS),
     )
     metadata = fields.Dict(keys=fields.String())
+
+
+def add_mistakes(given: Mapping[str, Any], good: Mapping[str, Any], mistakes: Iterable[FieldError]) -> None:
+    """Adds to what a schema refused in ``given`` the mistakes of its ``good`` fields, so that all are told at once;
+    where it refused nothing the service tells them, with what only the database knows. Raises marshmallow's
+    ValidationError."""
+    if given.keys() <= good.keys():
+        return
+    told: dict[str, Any] = {}
+    for one in mistakes:
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in one.pointer.split("/")[1:]]
+        if (way or [last])[0] in good:
+            at = told
+            for part in way:
+                at = at.setdefault(part, {})
+            at.setdefault(last, []).append(one.detail)
+    if told:
+        raise ValidationError(told)
 
 
 class ListQuerySchema(Schema):

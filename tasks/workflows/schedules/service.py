@@ -40,10 +40,9 @@ class ScheduleService:
             Conflict: there is one of this name.
         """
         spec = _spec_of(given)
-        _refuse(list(spec.mistakes()))
         schedule_id = new_id()
         with self._db.transaction() as tx:
-            _refuse(list(spec.target.unknown(tx)))
+            _refuse([*spec.mistakes(), *spec.target.unknown(tx)])
             now: datetime = (tx.one(store.QUERIES["now"]) or {})["now"]
             clock = _clock_of(schedule_id, spec, now, now)
             if clock["state"] == "ended":
@@ -82,8 +81,7 @@ class ScheduleService:
         with self._db.transaction() as tx:
             row = _found(store.lock(tx, which), which)
             spec = _spec_of({**_fields(row), **given})
-            _refuse(list(spec.mistakes()))
-            _refuse(list(spec.target.unknown(tx)))
+            _refuse([*spec.mistakes(), *spec.target.unknown(tx)])
             other = store.get(tx, spec.name)
             if other is not None and other["id"] != row["id"]:
                 raise Conflict(f"There is a schedule {spec.name!r} already.")

@@ -95,8 +95,7 @@ class TriggerService:
 def _checked(tx: Transaction, given: Mapping[str, Any]) -> TriggerSpec:
     target, own = split(given)
     spec = TriggerSpec(**{**own, **{name: tuple(own.get(name, ())) for name in _LISTS}}, target=target)
-    _refuse(list(spec.mistakes()))
-    _refuse(list(target.unknown(tx)))
+    _refuse([*spec.mistakes(), *target.unknown(tx)])
     return spec
 
 

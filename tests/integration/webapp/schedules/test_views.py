@@ -109,6 +109,12 @@ def test_every_mistake_is_told(client: FlaskClient, subtests: pytest.Subtests) -
         ({"every_s": 60, "ends_at": "2020-01-01T00:00:00Z"}, {"/ends_at"}),
         ({"every_s": 60, "starts_at": "2020-01-01T00:00:00"}, {"/starts_at"}),
         ({"every_s": 60, "unknown": 1}, {"/unknown"}),
+        ({"cron": "x", "timezone": "Mars/X", "workflow": "none"}, {"/cron", "/timezone", "/workflow"}),
+        (
+            {"cron": "x", "timezone": "Mars/X", "jitter_s": -1, "tags": [1], "input": {"a/b": ["${{ x }}"]}, "u": 1},
+            {"/cron", "/timezone", "/jitter_s", "/tags/0", "/input", "/u"},
+        ),
+        ({"cron": 5, "grace_s": "x", "metadata": 1}, {"/cron", "/grace_s", "/metadata"}),
     ]
     for given, expected in cases:
         with subtests.test(given=str(given)):
@@ -141,9 +147,10 @@ def test_triggers_over_http(client: FlaskClient, rows: Rows) -> None:
     assert client.delete("/triggers/t").get_json()["version"] == 4
     problem_of(client.get("/triggers/t"), 404)
     wrong = client.post("/triggers", json={**given, "filter": "hook.(", "priority": 11})
-    assert set(pointers(problem_of(wrong, 422))) == {"/priority"}
-    wrong = client.post("/triggers", json={**given, "filter": "hook.("})
-    assert set(pointers(problem_of(wrong, 422))) == {"/filter"}
+    assert set(pointers(problem_of(wrong, 422))) == {"/priority", "/filter"}
+    wrong = client.post("/triggers", json={**given, "filter": "hook.(", "workflow": "none"})
+    assert set(pointers(problem_of(wrong, 422))) == {"/filter", "/workflow"}
+    problem_of(client.post("/triggers", json=[]), 422)
     audited = rows("SELECT code FROM security_audit_log WHERE code LIKE 'trigger-%%' ORDER BY id")
     assert [entry["code"] for entry in audited] == [
         f"trigger-{act}" for act in ("created", "changed", "paused", "resumed", "removed")
