@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from celery import Task, shared_task
 
 from bridges.commands.handling import CommandHandler
 from bridges.commands.listening import ReaderHolder, listen, topics_of
+from bridges.slices import work_in_slices
 from tasks.errors import DatabaseBusy, DatabaseUnavailable
 from tasks.queue import shutdown
-from tasks.queue.hints import send_hint
 from tasks.queue.nudges import tell_of_journal
 from tasks.runtime import runtime_of
 from tasks.workflows.hints import hint_runs
 from tasks.workflows.known import known
 from tasks.workflows.service import WorkflowService
 
-log = logging.getLogger(__name__)
 TASK_NAME = "bridges.commands"
 QUEUE = "bridges"
 # This process's connection to Kafka, kept from slice to slice; opened by the first.
@@ -32,19 +30,20 @@ def run_slice(self: Task[Any, Any]) -> None:
     settings = runtime.settings
     workflows = WorkflowService(runtime.db, settings, hint_runs(self.app))
     handler = CommandHandler(runtime.db, settings, workflows, lambda: known(settings), topics_of(settings))
-    try:
-        held = listen(
-            runtime.db,
-            settings,
-            _holder,
-            handler,
-            shutdown,
-            settings.bridge_slice_s,
-            lambda: tell_of_journal(runtime.redis()),
-        )
-    except (DatabaseUnavailable, DatabaseBusy) as problem:
-        _holder.drop()
-        log.warning("commands-without-database", extra={"error": problem.detail})
-        return
-    if held:
-        send_hint(self.app, TASK_NAME, [], QUEUE)
+
+    def work() -> bool:
+        try:
+            return listen(
+                runtime.db,
+                settings,
+                _holder,
+                handler,
+                shutdown,
+                settings.bridge_slice_s,
+                lambda: tell_of_journal(runtime.redis()),
+            )
+        except (DatabaseUnavailable, DatabaseBusy):
+            _holder.drop()
+            raise
+
+    work_in_slices(self.app, TASK_NAME, QUEUE, work)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _POLL_S = 1.0
 _LOOK_AT_TOPICS_EVERY_S = 5.0
 _BACKOFF_LEAST_S = 0.2
-_BACKOFF_MOST_S = 5.0
+_BACKOFF_MOST_S = 2.0
 
 
 def topics_of(settings: Settings) -> dict[str, str]:

@@ -33,8 +33,8 @@ QUERIES = Queries("bridges.mirror", "mirror.sql")
 BATCH = 1000
 _BLOCK_MS = 500
 _GATHER_S = 0.05
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 0.5
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from celery import Task, shared_task
@@ -15,7 +14,6 @@ from tasks.queue import shutdown
 from tasks.queue.nudges import JOURNAL, Ears
 from tasks.runtime import runtime_of
 
-log = logging.getLogger(__name__)
 TASK_NAME = "bridges.relay"
 QUEUE = "bridges"
 # This process's connections to Kafka, kept from slice to slice; opened by the first.
@@ -31,9 +29,8 @@ def run_slice(self: Task[Any, Any]) -> None:
         try:
             ears = Ears(runtime.redis(), JOURNAL)
             return relay(runtime.db, runtime.settings, _holder, shutdown, runtime.settings.bridge_slice_s, ears)
-        except (DatabaseUnavailable, DatabaseBusy) as problem:
+        except (DatabaseUnavailable, DatabaseBusy):
             _holder.drop()
-            log.warning("relay-without-database", extra={"error": problem.detail})
-            return False
+            raise
 
     work_in_slices(self.app, TASK_NAME, QUEUE, work)

@@ -11,12 +11,15 @@ from typing import Any
 from celery.app.amqp import AMQP
 
 from tasks import correlation
+from tasks.queue.connection import PromptConnection
 from tasks.stream.transition import CORRELATION_HEADER, transition
 from tasks.stream.writer import StreamWriter
 
 
 class BridgeAMQP(AMQP):
     """Celery's AMQP for an app that has a ``bridge_stream``."""
+
+    Connection = PromptConnection
 
     def _create_task_sender(self) -> Any:
         publish = super()._create_task_sender()  # type: ignore[misc]  # not in the stubs
