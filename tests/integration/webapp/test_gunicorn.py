@@ -194,6 +194,36 @@ def test_broken_chunks_are_a_bad_request(server: Server, headers: dict[str, str]
     assert answer.startswith(b"HTTP/1.1 400"), server.log.read_text()
 
 
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        ("nonsense", 400, "HTTP_400"),
+        ("GET /health HTTP/9.9", 400, "HTTP_400"),
+        ("GET /hooks\x01<script> HTTP/1.1", 400, "HTTP_400"),
+        ("GET /hooks HTTP/1.1\r\nno colon", 400, "HTTP_400"),
+        (f"GET /{'x' * 5000} HTTP/1.1", 414, "HTTP_414"),
+        (f"GET /hooks HTTP/1.1\r\nX-Long: {'x' * 8200}", 431, "HTTP_431"),
+        ("GET /hooks HTTP/1.1\r\n" + "\r\n".join(f"X-{n}: x" for n in range(70)), 431, "HTTP_431"),
+        ("POST /hooks HTTP/1.1\r\nTransfer-Encoding: zip", 501, "HTTP_501"),
+        ("POST /hooks HTTP/1.1\r\nExpect: wonders", 417, "HTTP_417"),
+    ],
+    ids=["line", "version", "control", "header", "long-line", "long-header", "many-headers", "coding", "expect"],
+)
+def test_what_is_no_request_is_told_so_as_a_problem(server: Server, head: str, status: int, code: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(f"{head}\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        body = answer.read()
+    assert answer.status == status, body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Correlation-ID"]
+    problem = orjson.loads(body)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "code", "errors"}
+    assert b"script" not in body
+
+
 def test_a_body_that_is_cut_short_is_not_taken_for_the_whole(server: Server, headers: dict[str, str]) -> None:
     body = orjson.dumps(HOOK)
     half = f"{len(body):x}\r\n".encode() + body + b"\r\n"
