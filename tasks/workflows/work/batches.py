@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -17,12 +15,10 @@ from tasks.db.pool import Transaction
 from tasks.workflows.store import steps
 from tasks.workflows.store.steps import Claimed
 from tasks.workflows.work.after import After
+from tasks.workflows.work.holding import Holding
 from tasks.workflows.work.outcomes import Succeeded
 
 log = logging.getLogger(__name__)
-
-# What waits in a batch while one step takes longer than this is given back.
-_PATIENCE_S = 0.5
 
 Good = tuple[Claimed, Succeeded]
 
@@ -47,9 +43,7 @@ class Batch:
         self._token = token
         self._lease_s = lease_s
         self._lock = threading.Lock()
-        self._todo = deque(claimed)
-        self._held = {one.place for one in claimed}
-        self._began_at = time.monotonic()
+        self._claimed = Holding([(one.place, one) for one in claimed])
         self._end = end
         self._behind = behind
         self._told = False
@@ -60,14 +54,12 @@ class Batch:
 
     def next(self) -> Claimed | None:
         """The step to begin with now; None: there is no other."""
-        with self._lock:
-            self._began_at = time.monotonic()
-            return self._todo.popleft() if self._todo else None
+        return self._claimed.next()
 
     @property
     def more(self) -> bool:
         """Whether others wait in it."""
-        return bool(self._todo)
+        return self._claimed.more
 
     def succeeded(self, one: Claimed, outcome: Succeeded) -> None:
         """A step is done, to be ended with others."""
@@ -89,16 +81,13 @@ class Batch:
 
     def ended(self, places: Sequence[int]) -> None:
         """These are held no more."""
-        with self._lock:
-            self._held.difference_update(places)
+        self._claimed.drop(places)
 
     def renew(self, tx: Transaction) -> int:
         """Renews the lease of what is held, and gives back what waits behind a step that takes long."""
-        late = time.monotonic() - self._began_at > _PATIENCE_S
+        late = self._claimed.late
         ready = self._end_early() if late else ()
-        with self._lock:
-            given = self._taken() if late else []
-            held = sorted(self._held)
+        given = self._claimed.take_back() if late else []
         if given:
             steps.release(tx, self._run_id, given, self._token)
         behind = self._behind() if late and not self._told else ()
@@ -106,12 +95,11 @@ class Batch:
         if ready or behind:
             # The clock sends them to others, as it does what is given back.
             steps.postpone(tx, [(self._run_id, place) for place in (*ready, *behind)], 0.0)
-        return steps.renew(tx, self._run_id, held, self._token, self._lease_s)
+        return steps.renew(tx, self._run_id, self._claimed.held, self._token, self._lease_s)
 
     def give_back(self, tx: Transaction) -> None:
         """running → ready, what was not begun: the worker stops."""
-        with self._lock:
-            given = self._taken()
+        given = self._claimed.take_back()
         if given:
             steps.release(tx, self._run_id, given, self._token)
 
@@ -133,12 +121,6 @@ class Batch:
             with self._lock:
                 places = {one.place for one, _ in good}
                 self._good = [each for each in self._good if each[0].place not in places]
-                self._held.difference_update(places)
+                self._claimed.drop(places)
                 self._early.append((good, after))
             return after.ready
-
-    def _taken(self) -> list[int]:
-        given = [one.place for one in self._todo]
-        self._todo.clear()
-        self._held.difference_update(given)
-        return given

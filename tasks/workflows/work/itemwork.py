@@ -1,4 +1,7 @@
-"""Works through items of a map: claimed some at a time, ended together, the last of all ends the map."""
+"""Works through items of a map: claimed some at a time, ended together, the last of all ends the map.
+
+Those that were claimed with one that takes long are given back to others, as steps are (``batches.py``).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
+from tasks.db.pool import Transaction
 from tasks.errors import DatabaseBusy, DatabaseUnavailable, NotFound
 from tasks.ids import new_id
 from tasks.queue import shutdown
@@ -20,6 +24,7 @@ from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.work.contexts import Contexts, RunContext
 from tasks.workflows.work.endings import retry_delay_s, retry_policy
 from tasks.workflows.work.following import Following
+from tasks.workflows.work.holding import Holding
 from tasks.workflows.work.leases import Leases
 from tasks.workflows.work.outcomes import Failed, Lost, Outcome, Released, Succeeded
 from tasks.workflows.work.performing import Performer
@@ -65,8 +70,7 @@ class ItemWork:
                 if not claimed:
                     return made
                 began = time.monotonic()
-                self._do(context, place, claimed, token, policy)
-                made += len(claimed)
+                made += self._do(context, place, claimed, token, policy)
                 is_short = time.monotonic() - began < _SHORT_S * size and not context.is_slow(place)
                 size = min(_MOST, 2 * size) if is_short else 1
         self._following.send_items(context, place)
@@ -74,16 +78,17 @@ class ItemWork:
 
     def _do(
         self, context: RunContext, place: int, claimed: Sequence[ClaimedItem], token: UUID, policy: RetryPolicy
-    ) -> None:
-        run_id = context.row.id
-        held = {one.index for one in claimed}
+    ) -> int:
+        """Returns how many attempts that were."""
+        run_id, arguments = context.row.id, context.action(place).arguments
+        batch = _Batch(run_id, place, claimed, token, self._lease_s, may_give="max_parallel" not in arguments)
         results = self._outputs.of(context, place)
         done: list[Done] = []
         flushed_at = time.monotonic()
-        with self._leases.hold(
-            lambda tx: items.renew(tx, run_id, place, sorted(held), token, self._lease_s)
-        ) as lease:
-            for one in claimed:
+        begun = 0
+        with self._leases.hold(batch.renew) as lease:
+            while (one := batch.next()) is not None:
+                begun += 1
                 outcome = self._performer.perform_item(
                     context, place, one.index, one.item, one.attempt, results, lease
                 )
@@ -91,11 +96,18 @@ class ItemWork:
                     continue
                 done.append((one, outcome))
                 has_effects = isinstance(outcome, Succeeded) and bool(outcome.effects)
-                if has_effects or one is claimed[-1] or time.monotonic() - flushed_at > _SHORT_S:
-                    self._write(context, place, done, token, policy)
-                    held.difference_update(each.index for each, _ in done)
-                    done = []
+                if has_effects or time.monotonic() - flushed_at > _SHORT_S:
+                    self._flush(context, place, batch, done, policy)
                     flushed_at = time.monotonic()
+            self._flush(context, place, batch, done, policy)
+        return begun
+
+    def _flush(self, context: RunContext, place: int, batch: _Batch, done: list[Done], policy: RetryPolicy) -> None:
+        """Ends what is done, and empties ``done``."""
+        if done:
+            self._write(context, place, done, batch.token, policy)
+            batch.ended([one.index for one, _ in done])
+            done.clear()
 
     def _write(self, context: RunContext, place: int, done: Sequence[Done], token: UUID, policy: RetryPolicy) -> None:
         """Ends these items together, with their effects; where that can't be, each by itself."""
@@ -144,6 +156,44 @@ class ItemWork:
             if (effects and ended.count < len(ends)) or (over and ended.open is None):
                 raise LeaseLost
         return ended.open == 0
+
+
+class _Batch:
+    """Items that were claimed together, under one token. ``may_give``: others may take what waits in it; of a map
+    that allows only so many at once, that would be one more."""
+
+    def __init__(
+        self,
+        run_id: UUID,
+        place: int,
+        claimed: Sequence[ClaimedItem],
+        token: UUID,
+        lease_s: float,
+        *,
+        may_give: bool,
+    ) -> None:
+        self.token = token
+        self._run_id = run_id
+        self._place = place
+        self._lease_s = lease_s
+        self._may_give = may_give
+        self._claimed = Holding([(one.index, one) for one in claimed])
+
+    def next(self) -> ClaimedItem | None:
+        """The item to begin with now; None: there is no other."""
+        return self._claimed.next()
+
+    def ended(self, indexes: Sequence[int]) -> None:
+        """These are held no more."""
+        self._claimed.drop(indexes)
+
+    def renew(self, tx: Transaction) -> int:
+        """Renews the lease of what is held, and gives back what waits behind an item that takes long: the clock sends
+        it to others."""
+        given = self._claimed.take_back() if self._may_give and self._claimed.late else []
+        if given:
+            items.end(tx, self._run_id, self._place, [ItemEnd(index, "ready") for index in given], self.token)
+        return items.renew(tx, self._run_id, self._place, self._claimed.held, self.token, self._lease_s)
 
 
 def _item_end(one: ClaimedItem, outcome: Outcome, policy: RetryPolicy) -> ItemEnd:

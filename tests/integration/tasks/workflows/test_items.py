@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from uuid import UUID
 
@@ -9,8 +10,10 @@ import pytest
 
 from tasks.workflows.attempt import Attempt
 from tasks.workflows.functions import step
+from tasks.workflows.work import holding, itemwork
 from tasks.workflows.work.clock import Clock
 from tasks.workflows.work.itemwork import ItemWork
+from tasks.workflows.work.leases import Leases
 from tests.integration.tasks.workflows.engine import EFFECTS
 from tests.integration.tasks.workflows.engine_tasks import effect
 from tests.integration.tasks.workflows.workbench import Workbench
@@ -46,21 +49,46 @@ def picky(attempt: Attempt, item: int, refused: list[int]) -> int:
     return item
 
 
-def mapped(bench: Workbench, task: str, **args: object) -> UUID:
+# The states of those behind the slow item, when it ends.
+_behind: list[list[str]] = []
+
+
+@step("test.lingering", timeout_s=30)
+def lingering(attempt: Attempt, item: int, slow: int, most_s: float) -> int:
+    """Has its effect; the slow item takes until those that its worker claimed with it are others' to take, or so
+    long."""
+    if item == slow:
+        until = time.monotonic() + most_s
+        while "running" in behind(attempt, slow) and time.monotonic() < until:
+            time.sleep(0.05)
+        _behind.append(behind(attempt, slow))
+    return int(effect(attempt, item))
+
+
+def behind(attempt: Attempt, index: int) -> list[str]:
+    with attempt.runtime.db.transaction() as tx:
+        rows = tx.all(
+            "SELECT state FROM step_items WHERE run_id = %(id)s AND index > %(index)s ORDER BY index",
+            {"id": attempt.run_id, "index": index},
+        )
+    return [row["state"] for row in rows]
+
+
+def mapped(bench: Workbench, task: str, *, items: int = ITEMS, most: int | None = None, **args: object) -> UUID:
     """A run whose map waits for its items."""
     inner = {"kind": "task", "with": {"task": task, "args": {"item": "${{ item }}", **args}}}
     with bench.db.transaction() as tx:
         tx.execute(EFFECTS)
-    over = {"over": list(range(ITEMS)), "step": inner}
+    over = {"over": list(range(items)), "step": inner, **({"max_parallel": most} if most else {})}
     run_id = bench.submit({"key": "m", "kind": "map", "with": over})
     bench.work(run_id)
     assert bench.steps(run_id) == {"m": "waiting"}
     return run_id
 
 
-def work(bench: Workbench, run_id: UUID) -> None:
-    """What a worker does with a message about all items."""
-    ItemWork(bench.runtime, bench.following).work(run_id, 0, [(0, ITEMS)])
+def work(bench: Workbench, run_id: UUID, items: int = ITEMS) -> int:
+    """What a worker does with a message about all items; how many attempts that were."""
+    return ItemWork(bench.runtime, bench.following).work(run_id, 0, [(0, items)])
 
 
 def effects(bench: Workbench) -> dict[int, int]:
@@ -142,4 +170,23 @@ def test_an_attempt_whose_worker_is_gone_is_told_where_it_counts(bench: Workbenc
         [] if bundled else [(f"{run_id}/m/2", 1, "WorkerLost")]
     )
     work(bench, run_id)
+    bench.check_journal(run_id)
+
+
+@pytest.mark.parametrize("most", [None, 1], ids=["all at once", "so many at once"])
+def test_what_was_claimed_with_an_item_that_takes_long_is_given_back(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, most: int | None
+) -> None:
+    """Claimed are 0, then 1 and 2, then 3 to 6; that 3 takes long is noticed when its lease is renewed."""
+    monkeypatch.setattr(itemwork, "_SHORT_S", 60.0)
+    monkeypatch.setattr(bench.runtime.kept(Leases), "_every_s", 0.2)
+    if most:
+        monkeypatch.setattr(holding, "_PATIENCE_S", 0.1)
+    run_id = mapped(bench, "test.lingering", items=7, most=most, slow=3, most_s=1.0 if most else 10.0)
+    _behind.clear()
+    assert work(bench, run_id, 7) == 7
+    assert _behind == [["running" if most else "ready"] * 3]
+    assert bench.rows("SELECT DISTINCT state, attempt FROM step_items") == [{"state": "succeeded", "attempt": 1}]
+    assert effects(bench) == dict.fromkeys(range(7), 1)
+    assert bench.run(run_id)["state"] == "succeeded"
     bench.check_journal(run_id)
