@@ -126,7 +126,8 @@ class WorkflowService:
         return {"workflow_id": run_id, "state": state, "previous_state": look.state, "steps": len(changes)}
 
     def compensate(self, run_id: UUID, by: str) -> dict[str, Any]:
-        """An ended run → compensating: what succeeded is undone, newest first."""
+        """An ended run → compensating: what succeeded is undone, newest first. It takes a place of its concurrency
+        key, and waits for none: it could wait for ever."""
         with self._db.transaction() as tx:
             look = runs.look(tx, run_id, lock=True)
             if not RUN.is_terminal(look.state):

@@ -129,7 +129,8 @@ def retry(run_id: UUID) -> dict[str, Any]:
 def compensate(run_id: UUID) -> dict[str, Any]:
     """Undo a run
 
-    What succeeded in a run that ended is undone by the steps' `compensate`, newest first.
+    What succeeded in a run that ended is undone by the steps' `compensate`, newest first. It begins at once: it takes
+    a place of its concurrency key, but does not wait for one.
     """
     return _steer(services().workflows.compensate, run_id)
 

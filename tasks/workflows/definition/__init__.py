@@ -48,6 +48,11 @@ depend on it goes on, and the run has failed where something that depends on it 
 nothing does; with ``compensate`` each succeeded step's ``compensate`` is done, newest first, and may read its
 step's own output.
 
+**Concurrency.** Of the runs with one ``concurrency.key``, at most ``limit`` are under way; the others wait to begin,
+the most urgent first. A run that is being undone is under way, so none begins in its place before it is done; but it
+waits for no place itself: what is to be undone should not stand behind new runs, which may never leave it one. So,
+when an ended run is compensated, there may be one more than ``limit``, until it is done.
+
 **Versions.** A run keeps the version with which it was submitted, and its children theirs: what is deployed while it
 goes on changes nothing about it, nor about a retry of it; submit anew to use what is new. Schedules and triggers take
 the newest version at each tick and event, unless they name one.

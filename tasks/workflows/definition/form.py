@@ -134,7 +134,11 @@ DEFINITION = Shape(
             Shape(
                 {
                     "key": Field(Named(Text(1, 500, template=True), _RUN), True),
-                    "limit": Field(Number(1, 10_000, whole=True), about="Runs with the same key at once."),
+                    "limit": Field(
+                        Number(1, 10_000, whole=True),
+                        about="Runs with the same key at once. One that is compensated after its end counts, but "
+                        "waits for no place.",
+                    ),
                 }
             )
         ),

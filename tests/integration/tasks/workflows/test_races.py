@@ -327,6 +327,23 @@ def test_the_end_of_a_child_and_the_cancel_of_its_parent(bench: Workbench) -> No
     assert seen.keys() == {"succeeded", "cancelled"}
 
 
+def test_a_run_that_is_undone_waits_for_no_place_of_its_key_and_takes_one(bench: Workbench) -> None:
+    keyed = {"concurrency": {"key": "${{ input.customer }}", "limit": 1}}
+    undo = {"compensate": {"kind": "task", "with": {"task": "test.echo"}}}
+    done = undo["compensate"]
+    first, second, third = (bench.submit({"key": "a", **done, **undo}, **keyed) for _ in range(3))
+    bench.work(first)
+    assert bench.run(first)["state"] == "succeeded"
+    assert bench.run(second)["state"] == "running"
+    assert bench.service.compensate(first, "ada")["state"] == "compensating", "it waits for nobody"
+    bench.work(second)
+    assert bench.run(second)["state"] == "succeeded"
+    assert bench.run(third)["state"] == "pending", "the one that is undone has the place"
+    bench.work(first)
+    assert bench.run(first)["state"] == "compensated"
+    assert bench.run(third)["state"] == "running"
+
+
 @pytest.mark.parametrize("on_failure", ["fail_fast", "compensate"])
 @pytest.mark.parametrize("late", [False, True])
 def test_a_child_falls_with_its_step_however_its_parent_goes_on(
