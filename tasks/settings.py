@@ -56,7 +56,6 @@ class Settings:
     omninode_imports: tuple[str, ...] = ()
     log_level: str = _choice("INFO", "DEBUG", "INFO", "WARNING", "ERROR")
     log_format: str = _choice("json", "json", "text")
-    flower_url: str | None = None
 
     db_pool_size: int = _number(8, 1, 500)
     db_statement_timeout_ms: int = _number(10_000, 10, 3_600_000)

@@ -99,7 +99,7 @@ def _overlaid(environ: Mapping[str, str], stack: Mapping[str, Any]) -> dict[str,
         KAFKA_EPHEMERAL="true",
         KAFKA_SECURITY_PROTOCOL="PLAINTEXT",
     )
-    for name, field in (("FLOWER_URL", "flower_url"), ("ENVIRONMENT", "environment"), ("NODE_ID", "node_id")):
+    for name, field in (("ENVIRONMENT", "environment"), ("NODE_ID", "node_id")):
         if isinstance(stack.get(field), str):
             own[name] = stack[field]
     return own

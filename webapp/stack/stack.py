@@ -91,7 +91,7 @@ class Stack:
         database = servers.postgres(folder.path / "postgres", ports["postgres"])
         broker = servers.valkey(folder.path / "valkey", ports["valkey"])
         kafka = servers.kafka(ports["kafka"])
-        environ = self._environ(database, broker, kafka, ports)
+        environ = self._environ(database, broker, kafka)
         load_settings(environ)
         programs = self._programs(database, broker, kafka, ports)
         self._supervisor = Supervisor(folder, ports["supervisor"], programs, environ)
@@ -210,7 +210,7 @@ class Stack:
         finally:
             database.close()
 
-    def _environ(self, database: Server, broker: Server, kafka: Server, ports: Mapping[str, int]) -> dict[str, str]:
+    def _environ(self, database: Server, broker: Server, kafka: Server) -> dict[str, str]:
         here = os.getcwd()
         path = os.environ.get("PYTHONPATH")
         return {
@@ -222,7 +222,6 @@ class Stack:
             "KAFKA_BOOTSTRAP_SERVERS": kafka.url,
             "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
             "KAFKA_EPHEMERAL": "true",
-            "FLOWER_URL": address(ports["flower"]),
             "PYTHONPATH": here if not path else f"{here}{os.pathsep}{path}",
         }
 

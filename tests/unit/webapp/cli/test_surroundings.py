@@ -16,7 +16,6 @@ STACK = {
     "database": "postgresql://stack",
     "redis": "redis://stack",
     "kafka": "127.0.0.1:2",
-    "flower_url": "http://127.0.0.1:3",
 }
 ENVIRON = {"DATABASE_URL": "postgresql://env", "REDIS_URL": "redis://env", "OMNINODE_URL": "http://env"}
 
