@@ -5,7 +5,7 @@ A ``BridgeError`` is safe to show to a caller: its text holds no secrets and no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -15,6 +15,11 @@ class FieldError:
 
     pointer: str
     detail: str
+
+    @classmethod
+    def not_one_of(cls, pointer: str, allowed: Iterable[str]) -> FieldError:
+        """The value at ``pointer`` is none of those that are allowed."""
+        return cls(pointer, f"must be one of {', '.join(allowed)}")
 
 
 class BridgeError(Exception):

@@ -68,8 +68,7 @@ class HookService:
     ) -> Page:
         """Hooks, newest first. ``since`` is inclusive, ``until`` exclusive. Raises ValidationFailed."""
         if state is not None and state not in STATES:
-            allowed = ", ".join(STATES)
-            raise ValidationFailed("Unknown state.", errors=[FieldError("/state", f"must be one of {allowed}")])
+            raise ValidationFailed("Unknown state.", errors=[FieldError.not_one_of("/state", STATES)])
         parameters = {
             "source": source,
             "event_type": event_type,

@@ -35,9 +35,9 @@ def check(request: AskRequest, timeout_s: float) -> None:
     if not 0 < timeout_s <= MAX_TIMEOUT_S:
         errors.append(FieldError("/timeout_s", f"must be above 0 and at most {MAX_TIMEOUT_S:g}"))
     if request.tier is not None and request.tier not in TIERS:
-        errors.append(FieldError("/tier", f"must be one of {', '.join(TIERS)}"))
+        errors.append(FieldError.not_one_of("/tier", TIERS))
     if request.fallback is not None and request.fallback not in FALLBACKS:
-        errors.append(FieldError("/fallback", f"must be one of {', '.join(FALLBACKS)}"))
+        errors.append(FieldError.not_one_of("/fallback", FALLBACKS))
     if errors:
         raise ValidationFailed("The question can't be asked.", errors=errors)
     scoring.check(request.scorers)

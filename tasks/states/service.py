@@ -36,8 +36,7 @@ class TaskStateService:
     ) -> Page:
         """Tasks by the time they were first seen, newest first. Raises ValidationFailed."""
         if state is not None and state not in STATES:
-            allowed = ", ".join(STATES)
-            raise ValidationFailed("Unknown state.", errors=[FieldError("/state", f"must be one of {allowed}")])
+            raise ValidationFailed("Unknown state.", errors=[FieldError.not_one_of("/state", STATES)])
         before_at, before_id = decode_moment(cursor)
         parameters = {
             "state": state,

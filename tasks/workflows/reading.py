@@ -285,7 +285,7 @@ def _no_step(run_id: UUID, key: str, stored: StoredDefinition) -> NotFound:
 
 def _check_state(pointer: str, state: str | None, states: Sequence[str]) -> None:
     if state is not None and state not in states:
-        raise ValidationFailed("Unknown state.", errors=[FieldError(pointer, f"must be one of {', '.join(states)}")])
+        raise ValidationFailed("Unknown state.", errors=[FieldError.not_one_of(pointer, states)])
 
 
 def _place_in(cursor: str) -> int:

@@ -72,7 +72,7 @@ class RegressionService:
     ) -> Page:
         """Regressions, the last detected first. Raises ValidationFailed."""
         errors = [
-            FieldError(f"/{name}", f"must be one of {', '.join(allowed)}")
+            FieldError.not_one_of(f"/{name}", allowed)
             for name, value, allowed in (("state", state, STATES), ("metric", metric, METRICS))
             if value is not None and value not in allowed
         ]

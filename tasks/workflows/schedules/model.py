@@ -79,7 +79,7 @@ class ScheduleSpec:
                 yield FieldError(f"/{name}", f"must be from {least} to {most}")
         for name, allowed in (("catch_up", CATCH_UPS), ("overlap", OVERLAPS)):
             if getattr(self, name) not in allowed:
-                yield FieldError(f"/{name}", f"must be one of {', '.join(allowed)}")
+                yield FieldError.not_one_of(f"/{name}", allowed)
         if self.catch_up == "all" and self.overlap == "skip":
             yield FieldError("/overlap", "must be 'allow' where catch_up is 'all': those runs begin side by side")
         yield from self.target.mistakes(names.SCHEDULE)

@@ -59,7 +59,7 @@ class ScheduleService:
     ) -> Page:
         """Schedules by name. Raises ValidationFailed."""
         if state is not None and state not in STATES:
-            _refuse([FieldError("/state", f"must be one of {', '.join(STATES)}")])
+            _refuse([FieldError.not_one_of("/state", STATES)])
         after = None if cursor is None else decode_cursor(cursor, 1)[0]
         with self._db.transaction() as tx:
             found = tx.all(

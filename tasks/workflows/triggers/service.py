@@ -44,7 +44,7 @@ class TriggerService:
     ) -> Page:
         """Triggers by name. Raises ValidationFailed."""
         if state is not None and state not in STATES:
-            _refuse([FieldError("/state", f"must be one of {', '.join(STATES)}")])
+            _refuse([FieldError.not_one_of("/state", STATES)])
         after = None if cursor is None else decode_cursor(cursor, 1)[0]
         wanted = {"state": state, "workflow": workflow, "after": after, "limit": checked_limit(limit) + 1}
         with self._db.transaction() as tx:
