@@ -13,22 +13,26 @@ from typing import Any
 
 import pytest
 
+from tasks.db.pool import Database
 from tasks.settings import Settings
 from tests.lab_server import LabServer
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0, what: str = "the condition") -> Any:
-    """Returns what ``condition`` returns as soon as that is true; fails after ``seconds``."""
+def wait_until(
+    condition: Callable[[], Any], seconds: float = 30.0, what: str | Callable[[], str] = "the condition"
+) -> Any:
+    """Returns what ``condition`` returns as soon as that is true; fails after ``seconds`` with ``what`` it was."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {seconds:g} s; last: {value!r}")
-        time.sleep(0.05)
+            awaited = what if isinstance(what, str) else what()
+            raise AssertionError(f"{awaited} did not come true within {seconds:g} s; last: {value!r}")
+        time.sleep(0.02)
 
 
 class CeleryProcess:
@@ -127,6 +131,14 @@ class CeleryProcesses:
         process = CeleryProcess(arguments, {**self._environ, **environ}, log)
         self._started.append(process)
         return process
+
+
+@pytest.fixture
+def db(settings: Settings) -> Iterator[Database]:
+    """A pool on the test's own database."""
+    database = Database(settings, "test")
+    yield database
+    database.close()
 
 
 @pytest.fixture

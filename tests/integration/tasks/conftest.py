@@ -15,14 +15,6 @@ from tasks.settings import Settings
 
 
 @pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    """A pool on the test's own database."""
-    database = Database(settings, "test")
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def runtime(settings: Settings) -> Iterator[Runtime]:
     """What a process has."""
     made = Runtime(settings, "test")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,7 @@ import pytest
 from tasks.access.service import AccessService
 from tasks.db.pool import Database
 from tasks.settings import Settings, load_settings
+from tests.integration.conftest import wait_until
 from tests.integration.webapp.support import HOOK, closed_port
 from tests.lab_server import Behaviour, Gate, LabServer
 from webapp.stack.process import ServerProcess
@@ -80,20 +81,12 @@ class Server:
         return {int(pid) for pid in children.split()}
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Waits until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true in time"
-        time.sleep(0.05)
-
-
 @contextmanager
 def running(database_url: str, redis_url: str, log: Path, **more: str) -> Iterator[Server]:
     """A server that is ready, for the block; ``more`` is of its environment."""
     started = Server(database_url, redis_url, log, **more)
     try:
-        eventually(started.is_ready)
+        wait_until(started.is_ready)
         yield started
     finally:
         started.process.kill()
@@ -155,7 +148,7 @@ def test_two_processes_count_together_and_survive(own_server: Server, settings: 
     before = server.worker_pids()
     assert len(before) == 2
     os.kill(min(before), signal.SIGKILL)
-    eventually(lambda: len(server.worker_pids() - before) == 1 and server.is_ready())
+    wait_until(lambda: len(server.worker_pids() - before) == 1 and server.is_ready())
     assert post(0) == 202
     assert {counted(server, 202) for _ in range(6)} == {41.0}
 
@@ -252,12 +245,12 @@ def test_bodies_that_never_come_hold_up_nobody_for_long(settings: Settings, tmp_
             return client
 
         slow, stuck, refused = begin(headers["X-API-Key"]), begin(headers["X-API-Key"]), begin("omni_wrong")
-        eventually(lambda: server.ask("POST", "/hooks", body, headers)[0] == 503)
+        wait_until(lambda: server.ask("POST", "/hooks", body, headers)[0] == 503)
         time.sleep(2.0)  # longer than PostgreSQL has for a request
         slow.sendall(body[9:])
         answers = [client.makefile("rb").readline().split()[1] for client in (slow, stuck, refused)]
         assert answers == [b"202", b"408", b"401"]
-        eventually(lambda: server.ask("POST", "/hooks", body, headers)[0] == 202)
+        wait_until(lambda: server.ask("POST", "/hooks", body, headers)[0] == 202)
         for client in (slow, stuck, refused):
             client.close()
 
@@ -321,7 +314,7 @@ def test_questions_that_wait_for_a_model_hold_nobody_up_and_answers_stream(
     slow = orjson.dumps({"prompt": "hi", "model": "slow"})
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(server.ask, "POST", "/execute", slow, headers) for _ in range(20)]
-        eventually(lambda: gate.inside == 20)
+        wait_until(lambda: gate.inside == 20)
         assert server.ask("POST", "/hooks", orjson.dumps(HOOK), headers)[0] == 202
 
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

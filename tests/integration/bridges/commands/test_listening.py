@@ -85,13 +85,6 @@ class Bridge:
 
 
 @pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    database = Database(settings, "test")
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def bridge(db: Database, settings: Settings, fresh_kafka: ServerProcess) -> Iterator[Bridge]:
     made = Bridge(db, settings)
     yield made

@@ -27,14 +27,6 @@ def settings(settings: Settings, kafka_client: str) -> Settings:
 
 
 @pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    """A pool of connections to the test's database."""
-    database = Database(settings, "test")
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def journal(db: Database, settings: Settings) -> Journal:
     """The journal of the test's database, and what Kafka has of it."""
     return Journal(db, settings)

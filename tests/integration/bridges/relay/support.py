@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -22,6 +21,7 @@ from tasks.errors import DatabaseUnavailable
 from tasks.journal.model import JournalEvent
 from tasks.journal.store import append
 from tasks.settings import Settings
+from tests.integration.conftest import wait_until
 
 
 class EventStop:
@@ -140,14 +140,7 @@ class Journal:
         return bool(self.service.status()["lag_rows"] == 0)
 
     def wait_caught_up(self, seconds: float = 30.0) -> None:
-        wait_for(self.caught_up, seconds, lambda: f"relay status: {self.service.status()}")
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, describe: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, describe() or "the condition did not come true in time"
-        time.sleep(0.02)
+        wait_until(self.caught_up, seconds, lambda: f"relay status: {self.service.status()}")
 
 
 def event_ids(records: list[InRecord]) -> set[UUID]:

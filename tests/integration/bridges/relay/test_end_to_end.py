@@ -17,8 +17,8 @@ from tests.integration.bridges.relay.support import (
     RunningRelay,
     event_ids,
     first_versions_in_order,
-    wait_for,
 )
+from tests.integration.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("fresh_kafka")
 Start = Callable[..., RunningRelay]
@@ -83,7 +83,7 @@ def test_what_is_too_large_goes_to_the_dead_letters_cut_and_the_rest_goes_on(jou
     assert "bytes" in letter["failure_reason"]
     assert letter["retry_attempts"] == 0
     assert letter["failure_timestamp"].endswith("Z")
-    wait_for(lambda: journal.service.status()["dead_letters"] == 1, 5)
+    wait_until(lambda: journal.service.status()["dead_letters"] == 1, 5)
 
 
 def test_what_makes_no_valid_envelope_goes_to_the_dead_letters(journal: Journal, start_relay: Start):
@@ -115,7 +115,7 @@ def test_a_replay_sends_again_with_the_same_ids(journal: Journal, start_relay: S
     start_relay()
     journal.wait_caught_up()
     assert journal.service.replay(from_id=401)["to"] == 400
-    wait_for(lambda: len(journal.on_kafka()) == 601, 15)  # 100 again, and the act's own event
+    wait_until(lambda: len(journal.on_kafka()) == 601, 15)  # 100 again, and the act's own event
     records = journal.on_kafka()
     assert event_ids(records) == {row["event_id"] for row in journal.rows()}
     assert first_versions_in_order(records)
@@ -152,9 +152,9 @@ def test_status_tells_lag_rate_and_topics(journal: Journal, start_relay: Start):
     assert before["lag_s"] > 0
     relay = start_relay()
     journal.wait_caught_up()
-    wait_for(lambda: journal.service.status()["sent_rows"] == 100, 5)
+    wait_until(lambda: journal.service.status()["sent_rows"] == 100, 5)
     after = journal.service.status()
-    wait_for(lambda: journal.service.status()["active"], 5)  # between two slices nobody is
+    wait_until(lambda: journal.service.status()["active"], 5)  # between two slices nobody is
     assert (after["lag_rows"], after["lag_s"], after["position"]) == (0, 0.0, 100)
     assert after["rate_per_s"] > 0
     assert after["topics"] == journal.topics()
@@ -168,7 +168,7 @@ def test_rows_of_a_transaction_that_commits_late_still_come(journal: Journal, st
     with journal.db.transaction() as slow:
         append(slow, [JournalEvent("thing", "slow", 1, "hook-received", {})])
         journal.write(50)
-        wait_for(lambda: journal.service.status()["lag_rows"] == 50, 5)
+        wait_until(lambda: journal.service.status()["lag_rows"] == 50, 5)
         assert journal.service.status()["position"] == 0
     journal.wait_caught_up(5)
     assert len(journal.on_kafka()) == 51

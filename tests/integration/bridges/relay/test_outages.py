@@ -29,8 +29,8 @@ from tests.integration.bridges.relay.support import (
     Journal,
     RunningRelay,
     first_versions_in_order,
-    wait_for,
 )
+from tests.integration.conftest import wait_until
 from webapp.stack.process import ServerProcess
 
 Start = Callable[..., RunningRelay]
@@ -44,15 +44,15 @@ def test_kafka_that_is_away_is_said_once_and_caught_up_with(
     fresh_kafka.kill()
     journal.write(100)
     start_relay(slice_s=0.5)
-    wait_for(lambda: journal.service.status()["trouble"] == DOWN, 10)
+    wait_until(lambda: journal.service.status()["trouble"] == DOWN, 10)
     note = journal.service.status()["note"]
-    wait_for(lambda: (journal.service.status()["last_error"] or {}).get("error"), 5)
+    wait_until(lambda: (journal.service.status()["last_error"] or {}).get("error"), 5)
     journal.write(100)
-    time.sleep(2.5)  # several attempts and slices
+    time.sleep(2.5)  # several attempts and slices, of which nothing may be said
     assert journal.service.status()["note"] == note
     fresh_kafka.restart()
     journal.wait_caught_up(12)
-    wait_for(lambda: journal.service.status()["note"] is None, 5)
+    wait_until(lambda: journal.service.status()["note"] is None, 5)
     journal.wait_all_on_kafka(5)
     said = [record.message for record in caplog.records if record.name == "bridges.relay"]
     assert said == ["kafka-unavailable", "kafka-available"]
@@ -68,7 +68,7 @@ def test_kafka_that_hangs_is_waited_for(
     fresh_kafka.pause()
     try:
         journal.write(3000)
-        wait_for(lambda: journal.service.status()["trouble"] == DOWN, 25)
+        wait_until(lambda: journal.service.status()["trouble"] == DOWN, 25)
     finally:
         fresh_kafka.resume()
     journal.wait_caught_up(20)
@@ -88,7 +88,7 @@ def test_an_embedded_broker_that_forgot_everything_is_filled_again(
     records = journal.on_kafka()
     assert len(records) == 3000
     assert first_versions_in_order(records)
-    wait_for(lambda: journal.service.status()["note"] is None, 5)
+    wait_until(lambda: journal.service.status()["note"] is None, 5)
 
 
 def test_a_producer_from_before_the_broker_forgot_everything_is_not_used_again(
@@ -148,7 +148,7 @@ def test_killing_the_broker_under_load_loses_nothing(
     try:
         for _ in range(3):
             position = journal.service.status()["position"]
-            wait_for(lambda position=position: journal.service.status()["position"] > position + 300, 20)
+            wait_until(lambda position=position: journal.service.status()["position"] > position + 300, 20)
             fresh_kafka.kill()
             fresh_kafka.restart()
     finally:
@@ -167,7 +167,7 @@ def test_another_broker_that_lost_topics_is_reported_and_replayed_on_request(
     journal.wait_caught_up()
     fresh_kafka.kill()
     fresh_kafka.restart()
-    wait_for(lambda: journal.service.status()["lost_topics"] == journal.topics(), 15)
+    wait_until(lambda: journal.service.status()["lost_topics"] == journal.topics(), 15)
     status = journal.service.status()
     assert "omninode relay replay" in status["note"]
     journal.write(5)
@@ -184,7 +184,7 @@ def test_of_two_relays_one_works_and_the_other_takes_over(
     journal: Journal, start_relay: Start, fresh_kafka: ServerProcess
 ):
     first = start_relay(slice_s=60)
-    wait_for(lambda: journal.service.status()["active"], 5)
+    wait_until(lambda: journal.service.status()["active"], 5)
     second = start_relay(slice_s=60)
     journal.write(100)
     journal.wait_caught_up()
@@ -240,7 +240,7 @@ def test_a_relay_that_is_killed_is_replaced_without_loss(
     for _ in range(4):
         journal.write(4000, keys=20)
         position = journal.service.status()["position"]
-        wait_for(lambda position=position: journal.service.status()["position"] > position, 20)
+        wait_until(lambda position=position: journal.service.status()["position"] > position, 20)
         victim = relays.pop(0)  # in turn, so that the one at work is hit
         victim.send_signal(signal.SIGKILL)
         victim.wait()
@@ -274,7 +274,7 @@ def test_without_redis_the_relay_goes_on_without_a_successor(
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(app.tasks[jobs.run_slice.name].run)
         try:
-            wait_for(lambda: "hints-paused" in caplog.text, 10)
+            wait_until(lambda: "hints-paused" in caplog.text, 10)
             journal.write(100)
             journal.wait_caught_up(10)
             journal.wait_all_on_kafka(5)

@@ -14,7 +14,8 @@ import pytest
 
 from bridges.relay.reader import JournalReader, JournalRow
 from tasks.db.pool import Database, Session
-from tests.integration.bridges.relay.support import Journal, wait_for
+from tests.integration.bridges.relay.support import Journal
+from tests.integration.conftest import wait_until
 
 
 @pytest.fixture
@@ -292,4 +293,4 @@ def test_a_row_that_waits_does_not_wait_longer_than_its_owner(reader, connect):
     quick.commit()
     assert reader.read(0).blocked
     threading.Timer(0.2, slow.commit).start()
-    wait_for(lambda: len(reader.read(0).rows) == 2, 5)
+    wait_until(lambda: len(reader.read(0).rows) == 2, 5)

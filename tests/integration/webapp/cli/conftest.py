@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -20,14 +20,6 @@ Run = Callable[..., Result]
 Accept = Callable[..., UUID]
 
 __all__ = ["demo"]
-
-
-@pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    """A pool on the test's own database."""
-    database = Database(settings, "test")
-    yield database
-    database.close()
 
 
 @pytest.fixture
