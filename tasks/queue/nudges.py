@@ -38,6 +38,12 @@ end
 end
 return heard
 """
+# Takes the place where it is free, the listener's own too when it was too busy to say in time that it still listens.
+_LISTEN = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+return 0
+"""
 _LEAVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -73,7 +79,7 @@ class Ears:
         self.deaf = True
 
     def __enter__(self) -> Ears:
-        self.deaf = not self._ask(new=True)
+        self.deaf = not self._ask()
         return self
 
     def __exit__(
@@ -88,14 +94,15 @@ class Ears:
                 log.warning("listening-not-ended", extra={"error": type(problem).__name__})
 
     def keep(self) -> None:
-        """Says now and then, to be called while there is work, that somebody still listens."""
+        """Says now and then, to be called while there is work, that somebody still listens; deaf where, after a pause
+        or a failure of Redis, another has taken the place. What came meanwhile, nobody has heard of."""
         if not self.deaf and time.monotonic() - self._asked_at > _RENEW_AFTER_S:
-            self.deaf = not self._ask(new=False)
+            self.deaf = not self._ask()
 
     def try_again(self) -> None:
         """For one who must listen: takes the place over, now and then, when the other has left it."""
         if self.deaf and time.monotonic() - self._asked_at > _RENEW_AFTER_S:
-            self.deaf = not self._ask(new=True)
+            self.deaf = not self._ask()
 
     def wait(self, seconds: float) -> bool:
         """Waits for a nudge; False where none came."""
@@ -108,10 +115,10 @@ class Ears:
             self.deaf = True
             return False
 
-    def _ask(self, *, new: bool) -> bool:
+    def _ask(self) -> bool:
         self._asked_at = time.monotonic()
         try:
-            return bool(self._client.set(self._key, self._token, px=int(_KEEP_S * 1000), nx=new, xx=not new))
+            return bool(self._client.eval(_LISTEN, 1, self._key, self._token, int(_KEEP_S * 1000)))
         except redis.RedisError:
             return False
 

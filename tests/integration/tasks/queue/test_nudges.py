@@ -78,13 +78,27 @@ def test_who_must_listen_takes_over_from_one_that_died(client: redis.Redis) -> N
         wait_until(heard, 5)
 
 
-def test_ears_that_redis_forgot_are_deaf_soon(client: redis.Redis) -> None:
+def test_who_was_too_busy_to_keep_its_place_takes_it_again(client: redis.Redis) -> None:
     with Ears(client, JOB) as ears:
         client.flushall()
         assert nudge(client, JOB) is False
         ears._asked_at = 0.0
         ears.keep()
-        assert ears.deaf
+        assert not ears.deaf
+        assert nudge(client, JOB) is True
+    assert nudge(client, JOB) is False
+
+
+def test_who_lost_its_place_to_another_is_deaf_and_leaves_it_to_the_other(client: redis.Redis) -> None:
+    with Ears(client, JOB) as ears:
+        client.flushall()
+        with Ears(client, JOB) as other:
+            ears._asked_at = other._asked_at = 0.0
+            ears.keep()
+            assert ears.deaf
+            other.keep()
+            assert not other.deaf
+            assert nudge(client, JOB) is True
 
 
 def test_without_redis_everybody_is_deaf() -> None:
