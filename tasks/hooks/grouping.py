@@ -20,6 +20,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+# Of the most that were here lately so many are nearly all; and so much of it counts a round later.
+_NEARLY_ALL = 0.9
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -63,7 +66,8 @@ class Grouped(Generic[Item, Answer]):
     """Calls ``work`` with the items of up to ``most`` threads at a time; one call at a time.
 
     ``work`` returns an answer for each item, in order. What it raises, each of the threads raises. A call begins no
-    sooner than ``apart_s`` after one that was for several.
+    sooner than ``apart_s`` after one that was for several, unless nearly all are here who were here lately: who sends
+    one after the other does not come again before it has its answer.
     """
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int, apart_s: float = 0.0) -> None:
@@ -71,6 +75,8 @@ class Grouped(Generic[Item, Answer]):
         self._most = most
         self._apart_s = apart_s
         self._next_at = float("-inf")
+        self._here_lately = 0.0
+        self._gathering: threading.Lock | None = None
         self._lock = threading.Lock()
         self._waiting: deque[_Turn[Item, Answer]] = deque()
         self._led = False
@@ -84,6 +90,9 @@ class Grouped(Generic[Item, Answer]):
         turn: _Turn[Item, Answer] = _Turn(item)
         with self._lock:
             self._waiting.append(turn)
+            if self._gathering is not None and self._nearly_all_wait():
+                self._gathering.release()
+                self._gathering = None
             leads = not self._led
             self._led = True
         if not leads:
@@ -131,22 +140,33 @@ class Grouped(Generic[Item, Answer]):
             for turn in group:
                 turn.fail(problem if turn is leader else theirs)
         with self._lock:
+            self._here_lately = max(len(group) + len(self._waiting), _NEARLY_ALL * self._here_lately)
             self._pass_on()
         for turn in group:
             if turn is not leader:
                 turn.gate.release()
 
     def _let_gather(self, leader: _Turn[Item, Answer]) -> None:
+        """Waits for company until the next round may begin, or until nearly all are here."""
         left_s = self._next_at - time.monotonic()
-        if left_s <= 0:
-            return
+        with self._lock:
+            if left_s <= 0 or self._nearly_all_wait():
+                return
+            self._gathering = enough = threading.Lock()
+            enough.acquire()
         try:
-            time.sleep(left_s)
+            enough.acquire(timeout=left_s)
         except BaseException:
             with self._lock:
+                self._gathering = None
                 self._waiting.remove(leader)
                 self._pass_on()
             raise
+        with self._lock:
+            self._gathering = None
+
+    def _nearly_all_wait(self) -> bool:
+        return len(self._waiting) >= min(self._most, _NEARLY_ALL * self._here_lately)
 
     def _pass_on(self) -> None:
         """Lets the last of the next round lead it. To be called under the lock."""

@@ -183,6 +183,29 @@ def test_the_last_of_a_round_leads_it_since_it_has_the_most_time_left() -> None:
     assert leaders == [1, 3, 4]
 
 
+def test_those_who_send_one_after_the_other_do_not_wait_for_company_that_cannot_come() -> None:
+    rounds: list[int] = []
+
+    def commit(items: Sequence[int]) -> list[int]:
+        rounds.append(len(items))
+        threading.Event().wait(0.002)
+        return [2 * item for item in items]
+
+    grouped = Grouped(commit, 10, 1.0)
+    left = iter(range(120))
+
+    def client() -> None:
+        # Were each round a second after the last one, this would take 40 s.
+        for item in left:
+            assert grouped(item, 10) == 2 * item
+
+    with ThreadPoolExecutor(3) as pool:
+        for one in [pool.submit(client) for _ in range(3)]:
+            one.result(20)
+    assert sum(rounds) == 120
+    assert len(rounds) < 80
+
+
 # As under gunicorn: greenlets, some of which are killed at shutdown.
 CANCELLED = """
 from gevent import monkey
