@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,7 +67,8 @@ def test_who_was_refused_is_read_later_and_what_is_sent_waits_for_nothing(
     web_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses_s: list[float] = []
-    monkeypatch.setattr("webapp.admission.time.sleep", pauses_s.append)
+    # Not time.sleep itself: the watchers of other apps' overload would spin.
+    monkeypatch.setattr("webapp.admission.time", SimpleNamespace(sleep=pauses_s.append))
     with running(replace(web_settings, accept_limit=1)) as app:
         hooks = of(app).hooks
         headers = {"X-API-Key": of(app).access.create("tester", ("hooks:write",))[1]}
