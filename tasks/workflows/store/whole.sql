@@ -19,7 +19,7 @@ WITH definition AS MATERIALIZED (
         %(correlation_id)s, %(submitted_by)s, %(idempotency_scope)s, %(idempotency_key)s, %(body_digest)s,
         %(concurrency_key)s, %(max_parallel)s, %(open_leaves)s, %(parent_run_id)s::uuid, %(parent_place)s, %(depth)s,
         CASE WHEN %(begun)s THEN clock_timestamp() END, now() + %(timeout_s)s * interval '1 second',
-        now() + CASE WHEN %(begun)s THEN %(timeout_s)s ELSE %(grace_s)s END * interval '1 second'
+        now() + CASE WHEN %(begun)s THEN %(timeout_s)s::float ELSE %(grace_s)s END * interval '1 second'
     FROM definition
     ON CONFLICT (idempotency_scope, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id

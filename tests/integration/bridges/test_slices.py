@@ -22,7 +22,8 @@ from tasks.errors import DatabaseUnavailable
 from tasks.queue import shutdown
 from tasks.queue.app import create_celery
 from tasks.settings import Settings
-from tests.integration.bridges.relay.support import Journal, wait_for
+from tests.integration.bridges.relay.support import Journal
+from tests.integration.conftest import wait_until
 from webapp.stack.process import ServerProcess
 
 HELD = """
@@ -109,10 +110,10 @@ def test_the_relay_goes_on_after_postgresql_by_itself(
     journal.write(50)
     journal.wait_caught_up()
     with away(settings):
-        wait_for(lambda: relays.TASK_NAME in losses(caplog), 10)
+        wait_until(lambda: relays.TASK_NAME in losses(caplog), 10)
         time.sleep(1)  # several tries
-    wait_for(lambda: reached(lambda: journal.write(50)), 10)
-    wait_for(lambda: held_by_one(db, RELAY), 5)
+    wait_until(lambda: reached(lambda: journal.write(50)), 10)
+    wait_until(lambda: held_by_one(db, RELAY), 5)
     journal.wait_caught_up()
     journal.wait_all_on_kafka(5)
     assert len(journal.on_kafka()) == 100
@@ -125,7 +126,7 @@ def test_a_listener_that_has_lost_postgresql_still_has_a_successor(
     db: Database, settings: Settings, fresh_kafka: ServerProcess, run_task: Callable[[str], Future[None]]
 ) -> None:
     running = run_task(commands.TASK_NAME)
-    wait_for(lambda: held_by_one(db, COMMANDS) or running.done(), 10)
+    wait_until(lambda: held_by_one(db, COMMANDS) or running.done(), 10)
     with away(settings):
         pass
     running.result(20)

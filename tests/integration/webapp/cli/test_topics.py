@@ -12,7 +12,8 @@ from bridges.kafka.producer import KafkaPythonProducer, OutRecord
 from bridges.relay.service import RelayService
 from tasks.db.pool import Database
 from tasks.settings import Settings
-from tests.integration.bridges.relay.support import RunningRelay, wait_for
+from tests.integration.bridges.relay.support import RunningRelay
+from tests.integration.conftest import wait_until
 from tests.integration.webapp.cli.conftest import Accept, Run
 
 pytestmark = pytest.mark.usefixtures("fresh_kafka")
@@ -26,7 +27,7 @@ def relayed(accept: Accept, handle: Callable[[], int], db: Database, settings: S
     handle()
     relay = RunningRelay(settings)
     service = RelayService(db, settings)
-    wait_for(lambda: service.status()["lag_rows"] == 0, 20, lambda: str(service.status()))
+    wait_until(lambda: service.status()["lag_rows"] == 0, 20, lambda: str(service.status()))
     relay.stop()
 
 
