@@ -23,7 +23,7 @@ from tasks.workflows.definition.parse import content_hash
 from tasks.workflows.expressions.errors import ExpressionError
 from tasks.workflows.expressions.templates import compile_template
 from tasks.workflows.expressions.values import Value
-from tasks.workflows.store import runs, steps, whole
+from tasks.workflows.store import run_with_steps, runs, steps
 from tasks.workflows.stored import StoredDefinition
 
 TAGS = 10
@@ -89,7 +89,7 @@ def submit(tx: Transaction, submission: Submission, settings: Settings, parent: 
     limit = stored.definition.concurrency.limit if stored.definition.concurrency else 0
     begun = runs.may_begin(tx, stored.name, row["concurrency_key"], limit)
     pages = stored.workings.rows(row["priority"])
-    if not whole.submit(tx, row, next(pages, "[]"), begun=begun):
+    if not run_with_steps.submit(tx, row, next(pages, "[]"), begun=begun):
         return _again(tx, submission, row)
     for rows in pages:
         steps.insert(tx, row["id"], rows, begun=begun)
@@ -104,7 +104,7 @@ def submit_at_once(tx: Transaction, submission: Submission, settings: Settings) 
     if stored is None or stored.definition.concurrency is not None or not stored.workings.few:
         return None
     row = _row(stored, submission, settings, None)
-    if not whole.submit(tx, row, next(stored.workings.rows(row["priority"])), begun=True):
+    if not run_with_steps.submit(tx, row, next(stored.workings.rows(row["priority"])), begun=True):
         return None
     return _submitted(row, begun=True)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from tasks.db.pool import Transaction
 from tasks.errors import BridgeError, NotFound
 from tasks.runtime import Runtime
-from tasks.workflows.store import items, runs, steps, whole
+from tasks.workflows.store import items, run_with_steps, runs, steps
 from tasks.workflows.store.runs import Changed
 from tasks.workflows.store.steps import LeaseLost
 from tasks.workflows.work import finishing, waiting
@@ -69,7 +69,7 @@ class Following:
     def take_up(self, run_id: UUID) -> tuple[RunContext, Sequence[int]] | None:
         """As ``attend`` and ``ready``, by one statement where the run goes on."""
         with self._db.autocommit() as tx:
-            found = whole.under_way(tx, run_id, _READY)
+            found = run_with_steps.under_way(tx, run_id, _READY)
             if found is not None:
                 row, ready = found
                 return self._contexts.begun(tx, row), ready

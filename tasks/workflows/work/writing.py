@@ -8,7 +8,7 @@ from uuid import UUID
 from tasks.runtime import Runtime
 from tasks.workflows.attempt import Effect
 from tasks.workflows.settling import End
-from tasks.workflows.store import steps, whole
+from tasks.workflows.store import run_with_steps, steps
 from tasks.workflows.store.steps import Claimed, Done, LeaseLost, Ways
 from tasks.workflows.work.after import After
 from tasks.workflows.work.contexts import RunContext
@@ -41,7 +41,7 @@ class Writer:
         once under ``next_token``. ``output``: the run's, where it ends with this one step."""
         if output is not None and not effects:
             with self._db.autocommit() as tx:
-                ended = whole.conclude(tx, context.row.id, done[0], token, output)
+                ended = run_with_steps.conclude(tx, context.row.id, done[0], token, output)
             return After(finish=True) if ended is None else After(ended=ended)
         lease_s = self._settings.workflow_lease_s
         ways = Ways(context.children, candidates, next_token, lease_s)

@@ -246,9 +246,9 @@ CASES += [
     (STORE, "items.sql", "forget", {"run_ids": [RUN_ID], "places": [0]}),
     *((STORE, "runs.sql", name, {"id": RUN_ID, "limit": 100, **KEYED}) for name in (
         "under_way", "next_of_key", "context", "look", "lock", "due", "orphans", "children", "detach")),
-    (STORE, "whole.sql", "submit", SUBMITTED),
-    (STORE, "whole.sql", "under_way", {"id": RUN_ID, "limit": 100}),
-    (STORE, "whole.sql", "conclude", {**STEP, "step_output": "1", "arguments": None, "token": ID, "output": "{}"}),
+    (STORE, "run_with_steps.sql", "submit", SUBMITTED),
+    (STORE, "run_with_steps.sql", "under_way", {"id": RUN_ID, "limit": 100}),
+    (STORE, "run_with_steps.sql", "conclude", {**STEP, "step_output": "1", "arguments": None, "token": ID, "output": "{}"}),
     (STORE, "runs.sql", "by_idempotency_key", {"idempotency_scope": "", "idempotency_key": "k-77"}),
     (STORE, "runs.sql", "change", RUN_CHANGE),
     (STORE, "runs.sql", "postpone", {"ids": [RUN_ID], "delay_s": 1.0}),

@@ -13,7 +13,7 @@ from tasks.ids import new_id
 from tasks.workflows import definitions
 from tasks.workflows.definition.parse import parse_definition
 from tasks.workflows.functions import step
-from tasks.workflows.store import whole
+from tasks.workflows.store import run_with_steps
 from tasks.workflows.store.steps import Done, LeaseLost
 from tasks.workflows.submitting import Submission, submit, submit_at_once
 from tasks.workflows.work.canvas import Trip
@@ -126,7 +126,7 @@ def test_a_run_that_ends_with_its_last_step_ends_as_any_other(bench: Workbench) 
         if quickly:
             token = bench.claim(run_id, 1)
             with bench.db.autocommit() as tx:
-                changed = whole.conclude(tx, run_id, Done(1, b"1"), token, b'{"first": 1, "both": 2}')
+                changed = run_with_steps.conclude(tx, run_id, Done(1, b"1"), token, b'{"first": 1, "both": 2}')
             assert changed is not None
             assert (changed.id, changed.old, changed.state, changed.open_leaves) == (
                 run_id,
@@ -175,7 +175,7 @@ def test_the_last_step_of_a_paused_run_ends_alone(bench: Workbench) -> None:
     token = bench.claim(run_id, 0)
     bench.service.pause(run_id, "ada")
     with bench.db.autocommit() as tx:
-        assert whole.conclude(tx, run_id, Done(0, b"1"), token, b'{"a": 1}') is None
+        assert run_with_steps.conclude(tx, run_id, Done(0, b"1"), token, b'{"a": 1}') is None
     run = bench.run(run_id)
     assert (run["state"], run["output"], run["open_leaves"], bench.steps(run_id)) == (
         "paused", None, 0, {"a": "succeeded"},
@@ -191,7 +191,7 @@ def test_a_step_that_is_held_no_more_ends_no_run(bench: Workbench) -> None:
     bench.claim(run_id, 0)
     before = left(bench, run_id)
     with pytest.raises(LeaseLost), bench.db.autocommit() as tx:
-        whole.conclude(tx, run_id, Done(0, b"1"), new_id(), b"{}")
+        run_with_steps.conclude(tx, run_id, Done(0, b"1"), new_id(), b"{}")
     assert left(bench, run_id) == before
 
 

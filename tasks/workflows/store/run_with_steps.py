@@ -15,7 +15,7 @@ from tasks.workflows.store import runs, steps
 from tasks.workflows.store.runs import Changed, RunRow
 from tasks.workflows.store.steps import Done, LeaseLost
 
-QUERIES = Queries("tasks.workflows.store", "whole.sql")
+QUERIES = Queries("tasks.workflows.store", "run_with_steps.sql")
 
 
 def submit(tx: Transaction, row: Mapping[str, Any], rows: str, *, begun: bool) -> bool:
