@@ -213,6 +213,7 @@ SUBMITTED |= dict.fromkeys(
     ["definition_version", "idempotency_key", "body_digest", "concurrency_key", "max_parallel", "parent_run_id"]
 )
 SUBMITTED["parent_place"] = None
+CONCLUDED = {**STEP, "step_output": "1", "arguments": None, "token": ID, "output": "{}"}
 STORE = "tasks.workflows.store"
 CASES += [
     *((STORE, "steps.sql", name, {**PLACES, "bundled": True, "reason": "x", "error_code": None}) for name in (
@@ -248,7 +249,7 @@ CASES += [
         "under_way", "next_of_key", "context", "look", "lock", "due", "orphans", "children", "detach")),
     (STORE, "run_with_steps.sql", "submit", SUBMITTED),
     (STORE, "run_with_steps.sql", "under_way", {"id": RUN_ID, "limit": 100}),
-    (STORE, "run_with_steps.sql", "conclude", {**STEP, "step_output": "1", "arguments": None, "token": ID, "output": "{}"}),
+    (STORE, "run_with_steps.sql", "conclude", CONCLUDED),
     (STORE, "runs.sql", "by_idempotency_key", {"idempotency_scope": "", "idempotency_key": "k-77"}),
     (STORE, "runs.sql", "change", RUN_CHANGE),
     (STORE, "runs.sql", "postpone", {"ids": [RUN_ID], "delay_s": 1.0}),
